@@ -3,7 +3,9 @@
 BotError
 ├── SettingsError        every mistake in the settings at once
 ├── StoreError           the database cannot be read or written just now
-│   └── StoreUnusable    and will not be: foreign, newer, not writable, in use
+│   ├── StoreUnusable    and will not be: foreign, newer, not writable, in use
+│   ├── ClaimUnconfirmed nothing may be written until the database says again what this process serves
+│   └── ClaimLost        nothing may be written any more: another process serves it
 ├── TranscriptError      a conversation cannot be exported or imported
 ├── Overloaded           there are too many prompts waiting for another one
 ├── OverQuota            a person has asked as often as they may for now, or the day's tokens are used
@@ -65,6 +67,14 @@ class StoreError(BotError):
 
 class StoreUnusable(StoreError):
     """The database will not work until somebody changes something."""
+
+
+class ClaimUnconfirmed(StoreError):
+    """Nothing may be written, and nobody be told anything, until the database confirms what this process serves."""
+
+
+class ClaimLost(StoreError):
+    """Nothing may be written any more for what this process served: that is another process's now."""
 
 
 class TranscriptError(BotError):

@@ -106,6 +106,10 @@ class TurnStore(Protocol):
         """Return the current turn of an attempt, or None if the attempt was forgotten, superseded or has ended."""
         ...
 
+    async def exists(self, turn_id: int) -> bool:
+        """Whether a turn is on record, so that it was not forgotten."""
+        ...
+
     async def save(self, progress: Mapping[Attempt, str], reply_tokens: Mapping[Attempt, int] = ...) -> set[Attempt]:
         """Write the text of running attempts and the tokens used of their reservations, in one transaction.
 

@@ -9,6 +9,7 @@ import asyncio
 import itertools
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import date
 from typing import Any, Self
@@ -23,11 +24,12 @@ from bot.core.figures import Figures
 from bot.core.generation import MINIMUM_REPLY_TOKENS, ReplyGenerator
 from bot.core.generation_settings import GenerationSettings
 from bot.core.hearing import Recording
-from bot.core.model_events import TokenStatistics
 from bot.core.pictures import Pictures
 from bot.core.protocols import ChatModel, ReplySink, Store
 from bot.core.queues import QueueLimits, Queues
 from bot.core.quotas import QuotaExceeded
+from bot.core.recent import RecentMessages
+from bot.core.saving import ReplySaver
 from bot.core.summarizing import SummaryMaker
 from bot.core.turn_figures import TurnFigures
 from bot.core.turns import (
@@ -40,7 +42,6 @@ from bot.core.turns import (
     StopReason,
     Turn,
     TurnState,
-    is_blank,
 )
 from bot.core.window import Room
 
@@ -82,23 +83,22 @@ class ConversationService:
         self._store = store
         self.settings = settings
         self.pictures = Pictures(store.pictures)
+        self._running: dict[Attempt, ActiveAttempt] = {}
+        self.saver = ReplySaver(store, self._running, settings, self._closed)
+        """What writes about turns, and again later where the database is away."""
         self._generator = ReplyGenerator(
             store,
             self._model,
             self.pictures,
             settings,
-            save=self._save,
+            save=self.saver.save,
             today=today,
             summaries_due=lambda: self.summaries.wake(),
         )
-        self.recent = self._generator.recent
         self.summaries = SummaryMaker(
             store, self._model, settings, self._generator.learning, self._generator.notify_released
         )
         """What is to run in the background."""
-        self._running: dict[Attempt, ActiveAttempt] = {}
-        self._saved: dict[Attempt, tuple[str, int]] = {}
-        """The text and the tokens that were last saved of each attempt."""
         self._queues = Queues(limits)
         figures.gauge("prompts_waiting", "Accepted questions that wait for their turn.", lambda: self._queues.waiting)
         figures.gauge("replies_running", "Replies under way.", lambda: self._queues.running)
@@ -106,18 +106,18 @@ class ConversationService:
         released = self._generator.notify_released
         store.changes.on(Change.FREED, lambda _: released(), released)
         self._closing = False
-        self._saver: asyncio.Task[None] | None = None
+        self._saving: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        self._saver = asyncio.create_task(self._save_regularly())
+        self._saving = asyncio.create_task(self._save_regularly())
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
         await self.idle()
-        if self._saver is not None:
-            self._saver.cancel()
-            await asyncio.wait([self._saver])
+        if self._saving is not None:
+            self._saving.cancel()
+            await asyncio.wait([self._saving])
         await self.pictures.close()
 
     async def idle(self) -> None:
@@ -127,20 +127,25 @@ class ConversationService:
     async def close(self, grace: float = 0.0, endings: float = 0.0) -> None:
         """Let running replies go on for `grace` seconds, then interrupt them and every later attempt.
 
-        Waits up to `endings` seconds more until the interrupted ends are shown.
+        Waits up to `endings` seconds more until the interrupted ends are shown. For the first half of these, what could
+        not be saved is tried again.
         """
-        await self._idle_within(grace)
+        await _within(grace, self.idle())
         self._closing = True
         for running in self._running.values():
             running.stop(StopReason.SHUTDOWN)
-        await self._idle_within(endings)
+        await _within(endings / 2, self._all_written())
+        self.saver.give_up()
+        await _within(endings / 2, self.idle())
 
-    async def _idle_within(self, seconds: float) -> None:
-        try:
-            async with asyncio.timeout(seconds):
-                await self.idle()
-        except TimeoutError:
-            return
+    async def _all_written(self) -> None:
+        await self.idle()
+        await self.saver.written()
+
+    @property
+    def recent(self) -> RecentMessages:
+        """The recent messages that go along with questions."""
+        return self._generator.recent
 
     @property
     def last_reply_at(self) -> float | None:
@@ -306,11 +311,11 @@ class ConversationService:
                 self._figures.shown(running.clock)
                 await self._mark_delivered(running, outcome, sink)
             if running.new_statistics is not None:
-                await self._record_statistics(*running.new_statistics)
+                await self.saver.record_statistics(*running.new_statistics)
             return outcome
         finally:
             del self._running[running.attempt]
-            self._saved.pop(running.attempt, None)
+            self.saver.forget_progress(running.attempt)
 
     async def _complete(self, running: ActiveAttempt, sink: ReplySink, complete: CompletePrompt) -> Outcome | None:
         """Complete a prompt. Where that fails, it is answered as it is, unless nobody has heard yet what it asks."""
@@ -337,38 +342,15 @@ class ConversationService:
             return await sink.finish(Outcome(TurnState.FAILED, outcome.text, FailureReason.INTERNAL))
 
     async def _mark_delivered(self, running: ActiveAttempt, outcome: Outcome, sink: ReplySink) -> None:
-        attempt = running.attempt
-        try:
-            if outcome.stop_reason is StopReason.PROMPT_DELETED:
-                # Only now: after a kill, the next start finds the messages to remove by the turn.
-                await self._store.retention.forget_turn(attempt.turn_id)
-                return
-            if outcome.failure is FailureReason.STORAGE:
-                # The write that failed may work by now. If it does not, the next start recovers the turn.
-                await self._close(running, outcome)
-            await sink.put_on_record()
-            await self._store.turns.mark_delivered(attempt, sink.delivery_error)
-        except Exception as error:
-            log.warning(
-                "turn %d: the end of the reply will be shown again after the next start: %s",
-                attempt.turn_id,
-                error,
-                exc_info=not isinstance(error, StoreError),
-            )
-
-    async def _record_statistics(self, key: str, learned: TokenStatistics) -> None:
-        try:
-            await self._store.token_statistics.record(key, learned)
-        except Exception as error:
-            log.warning(
-                "could not save how the model counts tokens: %s",
-                error,
-                exc_info=not isinstance(error, StoreError),
-            )
+        if outcome.stop_reason is StopReason.PROMPT_DELETED:
+            # Only now: after a kill, the next start finds the messages to remove by the turn.
+            await self.saver.forget_turn(running.attempt.turn_id)
+        else:
+            await self.saver.mark_delivered(running.attempt, sink.put_on_record, sink.delivery_error)
 
     async def forget(self, conversation: Conversation, by: str | None = None) -> set[int]:
         """Delete a conversation for good and stop its attempts. Returns the ids of its turns. Raises StoreError."""
-        await self._save(conversation)
+        await self.saver.save(conversation)
         return self._stop_forgotten(await self._store.retention.forget_conversation(conversation), StopReason.RESET, by)
 
     async def forget_own(self, conversation: Conversation, user_id: int, by: str | None = None) -> set[int]:
@@ -376,7 +358,7 @@ class ConversationService:
 
         Raises StoreError.
         """
-        await self._save(conversation)
+        await self.saver.save(conversation)
         forgotten = await self._store.retention.forget_own(conversation, user_id)
         return self._stop_forgotten(forgotten, StopReason.FORGOTTEN, by)
 
@@ -388,7 +370,7 @@ class ConversationService:
         messages that they write from then on. What the person used of the quotas still counts.
         Raises StoreError.
         """
-        await self._save()
+        await self.saver.save()
         forgotten = await self._store.people.forget(user_id, leave_out=leave_out)
         for running in self.running:
             if self.recent.has_messages_of(running, user_id):
@@ -425,34 +407,16 @@ class ConversationService:
         if not running.text and outcome.state in (TurnState.FAILED, TurnState.STOPPED):
             outcome = replace(outcome, kept=running.previous_end)
         outcome = replace(outcome, usage=running.estimated_usage(outcome.usage), answered_by=running.answered_by)
-        try:
-            if not await self._close(running, outcome):
-                outcome = replace(
-                    outcome, state=TurnState.STOPPED, stop_reason=outcome.stop_reason or StopReason.FORGOTTEN
-                )
-        except Exception as error:
-            log.error(
-                "turn %d: the end of the reply could not be saved: %s",
-                running.attempt.turn_id,
-                error,
-                exc_info=not isinstance(error, StoreError),
-            )
-            outcome = replace(outcome, state=TurnState.FAILED, failure=FailureReason.STORAGE)
+        outcome = await self.saver.end(running, outcome)
         self._figures.ended(outcome, running.clock)
         if running.model is not None and outcome.usage is not None:
             self._model.used(running.model, outcome.usage)
         return outcome
 
-    async def _close(self, running: ActiveAttempt, outcome: Outcome) -> bool:
-        nothing_seen = is_blank(running.text[len(running.resumed_text) :])
-        free = nothing_seen and not outcome.charged_unseen
-        whole = outcome.state is TurnState.COMPLETE and outcome.failure is None
-        titles = self.settings.summaries and running.prompt.asked_in is not None and whole
-        closed = await self._store.turns.close(running.attempt, outcome, free=free, titles=titles)
+    def _closed(self, titles: bool) -> None:
         self._generator.notify_released()
         if titles:
             self.summaries.wake()
-        return closed
 
     async def _outcome(self, running: ActiveAttempt, sink: ReplySink) -> Outcome:
         if running.stop_reason is not None:
@@ -467,7 +431,7 @@ class ConversationService:
         for number in itertools.count(1):
             await asyncio.sleep(SAVE_EVERY)
             try:
-                await self._save()
+                await self.saver.save()
                 if number % SWEEP_AFTER == 0:
                     await self.pictures.sweep()
             except StoreError as error:
@@ -475,29 +439,15 @@ class ConversationService:
             except Exception:
                 log.exception("running replies could not be saved because of a bug, trying again")
 
-    async def _save(self, conversation: Conversation | None = None) -> None:
-        progress = {
-            attempt: (running.text, running.tokens.attempt_reply_tokens)
-            for attempt, running in self._running.items()
-            if running.reading
-            and (running.text, running.tokens.attempt_reply_tokens) != self._saved.get(attempt, ("", 0))
-            and conversation in (None, running.prompt.conversation)
-        }
-        if not progress:
-            return
-        alive = await self._store.turns.save(
-            {attempt: text for attempt, (text, _) in progress.items()},
-            {attempt: tokens for attempt, (_, tokens) in progress.items()} if self.settings.quotas else {},
-        )
-        for attempt, saved in progress.items():
-            running = self._running.get(attempt)
-            if running is not None and running.reading:
-                self._saved[attempt] = saved
-                if attempt not in alive:
-                    running.stop(StopReason.FORGOTTEN)
-
 
 def _end_of(turn: Turn) -> Ending | None:
     """How a turn ended whose text can be kept. None: it has none, or a process ended under it."""
     ended = turn.state in (TurnState.COMPLETE, TurnState.STOPPED, TurnState.FAILED)
     return Ending(turn.state, turn.failure) if ended and turn.reply else None
+
+
+async def _within(seconds: float, work: Awaitable[None]) -> None:
+    """Wait for some work, for up to so many seconds."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await work

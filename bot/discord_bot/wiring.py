@@ -80,7 +80,8 @@ def wire(
     owner_alerts = OwnerAlerts(client, store, conversations.settings.quotas, tasks)
     reactions = Reactions(client, store, scheduler, tasks.spawn)
     records = MessageRecords(store, scheduler.gate, partial(tasks.spawn, on_shutdown="drain"))
-    opener = ReplyOpener(client, store, scheduler, reactions, tasks.spawn, records, options.messages_per_reply)
+    forget = conversations.saver.forget_turn
+    opener = ReplyOpener(client, scheduler, reactions, tasks.spawn, records, options.messages_per_reply, forget)
     history = History(client, scheduler)
     downloads = Downloads(options.network, FileReader())
     files = PromptFiles(client, store, conversations, history, downloads)

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 
 from bot.core.changes import Announcement
-from bot.core.errors import StoreError
+from bot.core.errors import ClaimLost, ClaimUnconfirmed
 from bot.core.gate import Gate
 from bot.store.engine import Dialect, Engine, Lock, Rows, Statement, Value
 
@@ -77,6 +77,6 @@ class GatedEngine:
             async with asyncio.timeout(_PATIENCE):
                 opened = await self._gate.opened()
         except TimeoutError:
-            raise StoreError("The database has not confirmed yet which servers this process serves.") from None
+            raise ClaimUnconfirmed("The database has not confirmed yet which servers this process serves.") from None
         if not opened:
-            raise StoreError("Another process serves the servers of this one.")
+            raise ClaimLost("Another process serves the servers of this one.")

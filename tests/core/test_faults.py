@@ -107,12 +107,15 @@ async def test_any_exception_ends_visibly_and_frees_tokens(
             assert talk.sinks[0].outcome is not None
             assert outcome is not None
             unharmed = where in ("turns.mark_delivered", "token_statistics.record")
+            # Where the database is only away, the end is saved once it is back.
+            unharmed = unharmed or (where == "turns.close" and error is StoreError)
             assert (texts.note(talk.sinks[0].outcome) is None) is unharmed
         assert where == "events" or fault.calls >= 1
         [turn] = await store.engine.read("SELECT state, failure, ended_at FROM turns")
-        assert turn["state"] == (
-            "complete" if where in ("turns.mark_delivered", "token_statistics.record", "finish") else "failed"
+        complete = where in ("turns.mark_delivered", "token_statistics.record", "finish") or (
+            where == "turns.close" and error is StoreError
         )
+        assert turn["state"] == ("complete" if complete else "failed")
         assert turn["ended_at"] is not None
         open_charges = await store.engine.read("SELECT 1 FROM charges WHERE settled = 0")
         assert open_charges == []

@@ -17,16 +17,19 @@ import psycopg
 import pytest
 
 from bot.core.errors import BotError
+from bot.core.gate import OPEN_FOR
+from bot.core.saving import AWAY_FOR
 from bot.operator.health import HealthReport, read_health
 from bot.operator.processes import read_all
 from bot.standin.entities import Channel, Intent, Message, User
 from bot.standin.model import ModelStandin
-from bot.standin.script import Reply
+from bot.standin.script import Raw, Reply
 from bot.standin.server import DiscordStandin
 from bot.standin.sharding import Sharding, shard_of
 from bot.store.databases import Database, DatabaseServer
 from tests.discord_bot.conftest import Launch
 from tests.discord_bot.people import ask, shown
+from tests.llm.wire import DONE, STOP, say
 from tests.postgresql import Server
 from tests.waiting import FOR_A_PROCESS, until
 
@@ -151,6 +154,45 @@ async def test_killed_process_is_taken_over_and_a_restart_of_the_database_cuts_n
             assert took < TAKEN_OVER_WITHIN
             assert "was interrupted" not in second.log
     assert not any("-#" in text for text in shown(discord, places[1])), "it is whole"
+
+
+async def test_reply_that_ends_while_the_database_is_away_is_whole_however_long_that_is(
+    discord: DiscordStandin,
+    model: ModelStandin,
+    start_process: StartProcess,
+    postgresql_server: Server,
+    postgresql_url: str,
+) -> None:
+    """Nothing is shown any more after some seconds without a confirmation, so nobody is told of a failure either."""
+    finish = asyncio.Event()
+    async with start_process("auto") as first:
+        await discord.ready()
+        model.script.append(Raw([say("Because "), finish, say("of the sea."), STOP + DONE]))
+        await ask(discord, "why?")
+        await reply(discord, discord.general, "Because".__eq__)
+        await asyncio.to_thread(postgresql_server.stop)
+        try:
+            finish.set()
+            await first.says("its end waits for the database")
+            await asyncio.sleep(AWAY_FOR + OPEN_FOR)
+            assert shown(discord) == ["Because of the sea."]
+        finally:
+            await asyncio.to_thread(postgresql_server.start)
+        await first.says("holds its shards again")
+        ended = "SELECT state, delivered FROM turns WHERE reply = 'Because of the sea.'"
+        database = psycopg.conninfo.conninfo_to_dict(postgresql_url)["dbname"]
+        assert isinstance(database, str)
+        await until(lambda: postgresql_server.execute(ended, database) == [("complete", 1)], within=FOR_A_PROCESS)
+        first.process.terminate()
+        assert await first.process.wait() == 0
+        assert shown(discord) == ["Because of the sea."]
+        assert "could not be saved" not in first.log
+    async with start_process("auto"):
+        await discord.ready()
+        await ask(discord, "and then?")
+        await discord.wait_for(lambda: len(shown(discord)) == 2)
+        assert "Because of the sea." in str(model.requests[-1].messages)
+    assert len(model.requests) == 2
 
 
 async def test_processes_are_restarted_one_after_the_other_without_a_question_lost(

@@ -6,8 +6,7 @@ Which attempt gets a reply, and how it begins, is decided in `replies`.
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import replace
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -18,7 +17,6 @@ from bot import texts
 from bot.core.attached import heard
 from bot.core.attempt import ActiveAttempt
 from bot.core.context import asked
-from bot.core.errors import StoreError
 from bot.core.records import Ping
 from bot.core.turns import Attempt, Outcome, Prompt, StopReason, Turn, TurnState
 from bot.discord_bot.channels import anchor_of, asked_by_command, asked_in, channel_of, is_for_one, message_of
@@ -42,11 +40,8 @@ from bot.discord_bot.delivery.records import MessageRecords
 from bot.discord_bot.delivery.scheduler import Scheduler
 from bot.discord_bot.delivery.view import NOTE_LIMIT, Buttons
 from bot.discord_bot.names import stored_name
-from bot.store import Store
 from bot.texts import small_print, threads
 from bot.texts.files import FileNotes
-
-log = logging.getLogger(__name__)
 
 Spawn = Callable[[Coroutine[Any, Any, None]], object]
 """Runs a coroutine in the background and keeps its task alive."""
@@ -55,25 +50,25 @@ Spawn = Callable[[Coroutine[Any, Any, None]], object]
 class ReplyOpener:
     """Opens the live replies of one client. In a guild's channels a reply over `max_messages` messages is a file.
 
-    `live` are the replies of the attempts that are running.
+    `forget` deletes a turn for good. `live` are the replies of the attempts that are running.
     """
 
     def __init__(
         self,
         client: discord.Client,
-        store: Store,
         scheduler: Scheduler,
         reactions: Reactions,
         spawn: Spawn,
         records: MessageRecords,
         max_messages: int | None,
+        forget: Callable[[int], Awaitable[None]],
     ) -> None:
         self._client = client
-        self._store = store
         self._scheduler = scheduler
         self._reactions = reactions
         self._spawn = spawn
         self._max_messages = max_messages
+        self._forget = forget
         self.deletions = DeletionLog()
         self.private_posts = PrivatePosts()
         self.records = records
@@ -258,12 +253,6 @@ class ReplyOpener:
         if live.lifecycle.deleted:
             running.stop(StopReason.REPLY_DELETED)
             await self._forget(running.attempt.turn_id)
-
-    async def _forget(self, turn_id: int) -> None:
-        try:
-            await self._store.retention.forget_turn(turn_id)
-        except StoreError as error:
-            log.error("turn %d could not be forgotten: %s", turn_id, error)
 
 
 def _elsewhere(prompt: Prompt | Turn, channel: object) -> int | None:

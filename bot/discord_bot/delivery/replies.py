@@ -277,7 +277,9 @@ class Replies:
         try:
             unseen = await self._store.turns.unseen_ends(conversation, _MOST_UNSEEN)
             being_shown = {running.attempt.turn_id for running in self._conversations.running} | self._showing_again
-            mine = [turn for turn in unseen if turn.id not in being_shown]
+            # Of what is written late, the end has been seen, or is about to be.
+            is_late = self._conversations.saver.is_late
+            mine = [turn for turn in unseen if turn.id not in being_shown and not is_late(turn.id)]
             self._showing_again.update(turn.id for turn in mine)
             try:
                 for turn in mine:
@@ -294,10 +296,9 @@ class Replies:
         return await self._opener.show_end(turn, partial, outcome, await self._ping_of(turn.user_id))
 
     async def mark_delivered(self, turn: Turn) -> None:
-        """Commit that a person has seen how a turn ended, with the messages that show it. Raises StoreError."""
+        """Save that a person has seen how a turn ended, with the messages that show it, as `ReplySaver` does."""
         attempt = Attempt(turn.id, turn.attempt)
-        await self.records.complete(attempt)
-        await self._store.turns.mark_delivered(attempt)
+        await self._conversations.saver.mark_delivered(attempt, partial(self.records.complete, attempt))
 
     async def _ping_of(self, user_id: int | None) -> Ping:
         """When a user wants to be pinged. While that cannot be read, as those who have chosen nothing."""

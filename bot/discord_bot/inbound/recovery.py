@@ -143,13 +143,10 @@ class Recovery:
             log.warning("could not check whether turn %d was forgotten: %s", turn.id, error)
         if not await self._replies.show_end(turn, left, outcome):
             return
-        try:
-            if forget:
-                await self._store.retention.forget_turn(turn.id)
-            else:
-                await self._replies.mark_delivered(turn)
-        except StoreError as error:
-            log.warning("turn %d: the end of the reply will be shown again after the next start: %s", turn.id, error)
+        if forget:
+            await self._conversations.saver.forget_turn(turn.id)
+        else:
+            await self._replies.mark_delivered(turn)
 
     async def _of_command(
         self, turn: Turn, on_record: list[SentPart], answer: MessageStatus

@@ -80,6 +80,9 @@ class ButtonHandler:
             await respond_ephemeral(interaction, not_theirs)
         elif button is Button.STOP:
             await self._stop(interaction, turn)
+        elif turn.state in _RUNNING and self._conversations.saver.is_late(turn.id):
+            # Its end is shown, but not on record yet.
+            await respond_ephemeral(interaction, texts.ONE_MOMENT)
         elif not _is_offered(button, turn, attempt):
             # Somebody else pressed it first.
             await acknowledge(interaction)
