@@ -242,6 +242,5 @@ class _Connection:
 
     async def _connect(self, **session: Any) -> DiscordWebSocket:
         """Make a connection, and ask for a session on it."""
-        return await asyncio.wait_for(
-            DiscordWebSocket.from_client(self._client, shard_id=self._id, **session), _CONNECT_TIMEOUT
-        )
+        async with asyncio.timeout(_CONNECT_TIMEOUT):
+            return await DiscordWebSocket.from_client(self._client, shard_id=self._id, **session)
