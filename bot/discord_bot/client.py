@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from itertools import chain, repeat
 from typing import Any
 
 import discord
 
+from bot.core.errors import StoreError
 from bot.core.protocols import ListModels, SharedLimits
+from bot.core.retrying import retrying
 from bot.core.service import ConversationService
 from bot.core.turns import Turn
 from bot.discord_bot.calls import LONGEST_SLEEP, Calls
+from bot.discord_bot.channels import PLATFORM
 from bot.discord_bot.commands.sync import sync_with_retry
 from bot.discord_bot.delivery.http_trace import http_trace
 from bot.discord_bot.delivery.scheduler import Scheduler
@@ -24,6 +29,8 @@ from bot.discord_bot.shards import Connections
 from bot.discord_bot.unreadable import pass_over_unreadable
 from bot.discord_bot.wiring import wire
 from bot.store import Store
+
+log = logging.getLogger(__name__)
 
 END_NOTICE_TIMEOUT = 1.3
 """Seconds at a shutdown for showing people that their replies were interrupted."""
@@ -37,9 +44,8 @@ def intents(options: Options) -> discord.Intents:
 class ParleyClient(discord.AutoShardedClient):
     """One bot on Discord.
 
-    `undelivered` holds the turns of an earlier process whose end nobody has seen. Each of `list_models` asks a
-    model server for its models; without them, no shutdown of a model is known. The `limits` are shared with other
-    processes.
+    Each of `list_models` asks a model server for its models; without them, no shutdown of a model is known. The
+    `limits` are shared with other processes.
     """
 
     def __init__(
@@ -48,7 +54,6 @@ class ParleyClient(discord.AutoShardedClient):
         store: Store,
         scheduler: Scheduler,
         options: Options,
-        undelivered: Sequence[Turn] = (),
         list_models: Sequence[ListModels] = (),
         limits: SharedLimits | None = None,
     ) -> None:
@@ -69,7 +74,7 @@ class ParleyClient(discord.AutoShardedClient):
         parsers["READY"] = partial(self._begin_session, parsers["READY"])
         self._conversations = conversations
         self._options = options
-        self._undelivered = undelivered
+        self._store = store
         self._list_models = list_models
         self.connections = Connections()
         self._shares = limits is not None
@@ -81,10 +86,14 @@ class ParleyClient(discord.AutoShardedClient):
     # Start and end
 
     async def setup_hook(self) -> None:
-        """Start the background work. What of it needs the gateway waits for it."""
+        """Take over what an earlier process left, and start the background work, which waits for the gateway itself.
+
+        Nothing is connected before, so that what is left over is told from what is asked from now on.
+        """
         parts, spawn = self._parts, self._tasks.spawn
-        parts.recovery.recover(self._undelivered)
-        spawn(parts.reactions.remove_left_over(), on_shutdown="cancel")
+        turns, hourglasses = await retrying(self._left_over, _retry_delays(), on=(StoreError,), log_retry=_log_retry)
+        parts.recovery.recover(turns)
+        parts.reactions.remove_left_over(hourglasses)
         spawn(parts.lifecycle.prune_daily(self._options.retention_days), on_shutdown="cancel")
         spawn(parts.guild_watch.check_hourly(), on_shutdown="cancel")
         spawn(self._conversations.summaries.run(), on_shutdown="cancel")
@@ -94,6 +103,11 @@ class ParleyClient(discord.AutoShardedClient):
         for list_models in self._list_models:
             named_in = self._conversations.settings.named_in
             spawn(parts.owner_alerts.check_shutdowns_daily(named_in, list_models), on_shutdown="cancel")
+
+    async def _left_over(self) -> tuple[Sequence[Turn], Sequence[tuple[int, int]]]:
+        """The turns of earlier processes whose end nobody has seen, and their hourglasses. Raises StoreError."""
+        await self._store.turns.interrupt_left_over(PLATFORM)
+        return await self._store.turns.undelivered(PLATFORM), await self._store.deliveries.pending_reactions()
 
     async def connect(self, *, reconnect: bool = True) -> None:
         """Serve on the gateway until the task is cancelled. Raises what `Gateway.run` does."""
@@ -214,3 +228,12 @@ class ParleyClient(discord.AutoShardedClient):
     async def on_interaction(self, interaction: discord.Interaction) -> None:
         """Route submitted forms. discord.py itself routes commands and buttons."""
         await self._parts.forms.dispatch(interaction)
+
+
+def _retry_delays() -> Iterator[float]:
+    """Seconds between tries while the database fails."""
+    return chain((1.0, 5.0), repeat(15.0))
+
+
+def _log_retry(error: Exception, delay: float) -> None:
+    log.warning("not connected to Discord before the database works, trying again in %g s: %s", delay, error)

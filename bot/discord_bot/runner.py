@@ -16,7 +16,6 @@ from bot.core.gate import Gate
 from bot.core.protocols import ListModels, SharedLimits
 from bot.core.service import ConversationService
 from bot.core.shards import Shards
-from bot.discord_bot.channels import PLATFORM
 from bot.discord_bot.client import ParleyClient
 from bot.discord_bot.delivery.pacing import Budget
 from bot.discord_bot.delivery.scheduler import Scheduler
@@ -58,12 +57,10 @@ async def run(
 
     Raises DiscordError if Discord refuses the bot or cannot be reached at the start.
     """
-    await store.turns.interrupt_left_over(PLATFORM)
-    undelivered = await store.turns.undelivered(PLATFORM)
     async with (
         _budget(options, limits) as budget,
         Scheduler(budget, figures, gate) as scheduler,
-        ParleyClient(conversations, store, scheduler, options, undelivered, list_models, limits) as client,
+        ParleyClient(conversations, store, scheduler, options, list_models, limits) as client,
         AsyncExitStack() as stack,
     ):
         checks = HealthChecks(

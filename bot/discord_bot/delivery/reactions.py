@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 
 import discord
 
@@ -74,13 +74,11 @@ class Reactions:
             self._to_remove.setdefault(channel_id, {})[reaction] = None
             self._work_on(channel_id)
 
-    async def remove_left_over(self) -> None:
-        """Remove the hourglasses that an earlier process left. A prompt that still waits gets another."""
-        try:
-            leftovers = await self._store.deliveries.pending_reactions()
-        except StoreError as error:
-            log.warning("could not remove old hourglasses: %s", error)
-            return
+    def remove_left_over(self, leftovers: Iterable[tuple[int, int]]) -> None:
+        """Remove the hourglasses that an earlier process left, each given by the ids of its channel and its message.
+
+        A prompt that still waits gets another.
+        """
         for channel_id, message_id in leftovers:
             self._to_remove.setdefault(channel_id, {})[message_id, WAITING] = None
             self._work_on(channel_id)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from datetime import timedelta
+from itertools import chain, repeat
 
 import discord
 
@@ -190,8 +191,10 @@ class MessageLifecycle:
 
     async def present(self, guild_ids: Collection[int]) -> None:
         """Note which guilds the bot is in: `guild_ids` are all of them, those that are unavailable included."""
+        # Until then nothing old is deleted, and nobody else would note them.
+        delays = chain(_RETRY_DELAYS, repeat(_RETRY_DELAYS[-1]))
         async with self._guild_changes:
-            await _apply("noting which servers there are", lambda: self._store.guilds.sync(guild_ids))
+            await _apply("noting which servers there are", lambda: self._store.guilds.sync(guild_ids), delays)
         self._guilds_known.set()
 
     async def prune_daily(self, unused_days: int) -> None:
@@ -208,16 +211,18 @@ class MessageLifecycle:
                 elif pruned := await retention.prune(unused_days):
                     log.info("deleted %d conversations that were no longer used", pruned)
             except StoreError as error:
-                log.warning("could not delete old conversations, trying again another day: %s", error)
+                log.warning("could not delete old conversations, trying again in %g s: %s", _RETRY_DELAYS[-1], error)
+                await asyncio.sleep(_RETRY_DELAYS[-1])
+                continue
             await asyncio.sleep(DAY)
 
 
-async def _apply(doing: str, change: Callable[[], Awaitable[object]]) -> None:
-    """Make a change, for some minutes if need be. `doing` names the change in the log."""
+async def _apply(doing: str, change: Callable[[], Awaitable[object]], delays: Iterable[float] = _RETRY_DELAYS) -> None:
+    """Make a change, for some minutes if need be, or for as long as there are delays. `doing` names it in the log."""
     try:
         await retrying(
             change,
-            _RETRY_DELAYS,
+            delays,
             on=(StoreError,),
             log_retry=lambda error, delay: log.error("%s failed, trying again in %g s: %s", doing, delay, error),
         )

@@ -305,6 +305,44 @@ async def test_leftover_hourglass_of_a_forgotten_turn_is_removed(discord: Discor
         await world.until(world.store.deliveries.pending_reactions, [])
 
 
+@pytest.mark.parametrize(
+    ("table", "fails_for"),
+    [("recent_questions", 20.0), ("pending_reactions", 20.0), ("guilds", 700.0), ("clock", 20.0)],
+)
+async def test_what_a_start_does_is_done_once_the_database_works(
+    discord: DiscordStandin,
+    model: ModelStandin,
+    start: Start,
+    file: Database,
+    table: str,
+    fails_for: float,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    discord.patience = 1000.0
+    left = await leave(discord, file, "Half of it")
+    model.default = Reply("The whole answer.")
+    discord.world.react(left.said, discord.bot, "⏳")
+    async with open_store(file, exclusive=False) as operator:
+        await operator.deliveries.mark_reaction(discord.general.id, left.said.id)
+        await operator.guilds.mark_left(discord.guild.id)
+        await operator.engine.write(f"ALTER TABLE {table} RENAME TO elsewhere")
+
+        async def mend() -> None:
+            await until(lambda: "trying again" in caplog.text)
+            await asyncio.sleep(fails_for)
+            await operator.engine.write(f"ALTER TABLE elsewhere RENAME TO {table}")
+
+        mending = asyncio.create_task(mend())
+        async with start() as world:
+            await mending
+            await discord.wait_for(lambda: shown(discord) == ["The whole answer."])
+            await discord.wait_for(lambda: not left.said.reactions)
+            await asyncio.sleep(600.0)
+            read = world.store.engine.read
+            await until(lambda: read("SELECT 1 FROM conversations WHERE left_at IS NOT NULL"), [])
+            await until(lambda: read("SELECT 1 FROM clock"))
+
+
 @pytest.mark.parametrize("end", [None, TurnState.COMPLETE], ids=["broken off", "ended"])
 async def test_reply_forgotten_during_recovery_is_not_shown(
     discord: DiscordStandin, start: Start, file: Database, end: TurnState | None
