@@ -11,10 +11,10 @@ from datetime import date
 from typing import TypeAlias
 
 from bot.core.attempt import ActiveAttempt
-from bot.core.context import picture_note
 from bot.core.generation_settings import GenerationSettings
 from bot.core.model_events import Discard, End, Event, Message, Origin, Reasoning, Text
 from bot.core.pictures import PictureReference
+from bot.core.prompt_text import picture_note
 from bot.core.queues import QueueLimits, Queues
 from bot.core.quotas import Quotas, Usage
 from bot.core.service import ConversationService

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from bot.core.context import PICTURE, as_typed, asked, picture_note, platform_note
+from bot.core.prompt_text import PICTURE, as_typed, asked, picture_note, platform_note
 
 VOICE = "voice message"
 """What a voice message is called in a prompt. The name of its file says nothing."""

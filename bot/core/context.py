@@ -7,8 +7,6 @@ it again: whatever changes from one to the next stands behind the turns that hav
 from __future__ import annotations
 
 import math
-import re
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
@@ -16,9 +14,10 @@ from datetime import date
 from bot.core.illustrating import Found, Illustrated, illustrated, references_of
 from bot.core.model_events import Message, TokenStatistics
 from bot.core.pictures import PictureProblem, PictureReference
+from bot.core.prompt_text import as_typed, platform_note
 from bot.core.quotas import Usage
 from bot.core.summaries import NO_SUMMARIES, Summary, WindowSummaries
-from bot.core.turns import EarlierTurn, RecentMessage, Turn, UserName
+from bot.core.turns import EarlierTurn, RecentMessage, Turn
 
 BYTES_PER_TOKEN = 3.5
 """The estimate before a server has counted anything. English text has about 4.5, most other text about as many as
@@ -71,62 +70,6 @@ _SHARE = 3
 _KEPT_FOR_NOTES = 1500
 """Bytes that the summaries leave to the notes, or half of what there is if that is less: whose notes they are changes,
 and the summaries must not."""
-_NAME_LENGTH = 32
-
-
-def speaker(display_name: str, username: str) -> UserName:
-    """A name for the first line of a message, which can neither end that line nor pass for another person's.
-
-    The user name is unique on the platform; the display name is anything its owner likes.
-    """
-    return UserName(_clean(display_name)[:_NAME_LENGTH].strip(), _clean(username))
-
-
-def platform_note(text: str) -> str:
-    """What the platform says of a message, in the brackets that `as_typed` takes out of everything else."""
-    return f"⟦{text}⟧"
-
-
-def as_typed(text: str) -> str:
-    """A text of a person's, in which nothing has the form of a platform note: "⟦" → "[[" and "⟧" → "]]"."""
-    return text.replace("⟦", "[[").replace("⟧", "]]")
-
-
-PICTURE = "⟦picture: "
-"""The beginning of the note on a picture in a prompt. Only prompts with one have pictures."""
-
-
-_DESCRIBED = ", described as “"
-
-
-def picture_note(name: str, description: str = "") -> str:
-    """What a prompt says of a picture that is sent with it."""
-    return f"{PICTURE}{as_typed(name)}{f'{_DESCRIBED}{as_typed(description)}”' if description else ''}⟧"
-
-
-def picture_place(prompt: str, name: str) -> int:
-    """Where a prompt, without the ids of its files, names a picture first, or -1 where it does not."""
-    found = (prompt.find(f"{PICTURE}{as_typed(name)}{behind}") for behind in ("⟧", _DESCRIBED))
-    return min((place for place in found if place >= 0), default=-1)
-
-
-MENTION = re.compile(r"⟦@([0-9]{1,19})⟧")
-"""A mention of a user in a prompt that is kept, by id. What is read has the user's name in its place."""
-
-
-def mention(user_id: int) -> str:
-    """A mention of a user in a prompt that is to be kept."""
-    return platform_note(f"@{user_id}")
-
-
-def asked(prompt: str) -> str:
-    """What a prompt that begins with a quote asks; empty if it only quotes. No line of a quote is empty."""
-    return prompt.partition("\n\n")[2]
-
-
-def _clean(name: str) -> str:
-    shown = "".join(" " if unicodedata.category(c)[0] in "CZ" else c for c in name if c not in "[]()@:⟦⟧")
-    return " ".join(shown.split())
 
 
 def tokens(text: str, bytes_per_token: float) -> int:

@@ -9,8 +9,9 @@ import re
 import unicodedata
 from collections.abc import Mapping
 
-from bot.core.context import MENTION, as_sent
+from bot.core.context import as_sent
 from bot.core.model_events import Message
+from bot.core.prompt_text import MENTION
 from bot.core.turns import EarlierTurn
 
 LONGEST = 100

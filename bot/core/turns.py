@@ -156,8 +156,8 @@ class Prompt:
     `origin_message_id` is the message that a thread was opened on: where it is one of ours, the thread's
     conversation begins with the turn behind it. `parent` is the channel that a thread belongs to. `asked_in` is the
     channel that the message is in, where it is answered in a thread on it; the conversation is the thread's.
-    `text` mentions users by id (see `context.mention`), and `names` are theirs. It also names the `pictures`, in their
-    order (see `context.picture_note`).
+    `text` mentions users by id, and `names` are theirs. It also names the `pictures`, in their order: see
+    `bot.core.prompt_text`.
     `reads_history` tells whether the author may read what others wrote there before. If not, the context has only the
     author's own turns. `recent` are messages before it that go along, oldest first, and are not committed.
     """

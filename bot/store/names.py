@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 
 from bot.core.attached import without_ids
-from bot.core.context import MENTION
+from bot.core.prompt_text import MENTION
 from bot.store.engine import Engine, Rows, Statement, Value
 from bot.store.rows import as_json
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Sequence
 
 from bot.core.changes import Announcement, Change
-from bot.core.context import platform_note
+from bot.core.prompt_text import platform_note
 from bot.core.records import ExportedTurn, UserRecord
 from bot.core.turns import TurnState
 from bot.store.engine import Engine, Lock, Value

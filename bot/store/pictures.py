@@ -6,8 +6,8 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 
 from bot.core.attached import without_ids
-from bot.core.context import PICTURE, picture_place
 from bot.core.pictures import PictureReference
+from bot.core.prompt_text import PICTURE, picture_place
 from bot.store.engine import Engine, Rows, Statement, Value
 from bot.store.part import Part
 from bot.store.rows import as_json

@@ -11,8 +11,8 @@ from pathlib import Path
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from bot.core.attached import text_entry
-from bot.core.context import picture_note
 from bot.core.pictures import Picture, PictureProblem, PictureReference
+from bot.core.prompt_text import picture_note
 from bot.core.service import ConversationService
 from bot.core.turns import Conversation
 from bot.files import FileProblem, FileReader, Text, Unreadable

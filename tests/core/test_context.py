@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.core.context import RESUME, Context, credible, learn_from_usage, speaker, tokens
+from bot.core.context import RESUME, Context, credible, learn_from_usage, tokens
 from bot.core.model_events import Message, TokenStatistics
+from bot.core.prompt_text import speaker
 from bot.core.quotas import Usage
 from bot.core.turns import EarlierTurn, RecentMessage, Turn, TurnState, UserName
 from tests.places import on_discord

@@ -7,8 +7,9 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.core.context import Context, speaker, tokens
+from bot.core.context import Context, tokens
 from bot.core.model_events import TokenStatistics
+from bot.core.prompt_text import speaker
 from bot.core.service import ConversationService
 from bot.core.turns import Conversation, EarlierTurn, Prompt
 from bot.store import Store

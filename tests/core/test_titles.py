@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.core.context import mention
+from bot.core.prompt_text import mention
 from bot.core.titles import LONGEST, LONGEST_PLAIN, plain_title, written_title
 
 BO = 7

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from bot.core.context import mention
+from bot.core.prompt_text import mention
 from bot.core.quotas import Quotas, Reservation, Usage
 from bot.core.turns import Attempt, Conversation, Outcome, Prompt, Quote, TurnState, UserName
 from bot.store import Store

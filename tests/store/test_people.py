@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bot.core.context import mention
 from bot.core.errors import StoreError
+from bot.core.prompt_text import mention
 from bot.core.quotas import QuotaExceeded, Quotas, Usage
 from bot.core.records import ExportedTurn, UserRecord
 from bot.core.turns import Attempt, Conversation, Outcome, Prompt, Quote, TurnState, UserName

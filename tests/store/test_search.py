@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bot.core.context import mention
 from bot.core.matching import Query
+from bot.core.prompt_text import mention
 from bot.core.records import FoundTurn, SearchResult
 from bot.core.turns import Attempt, Conversation, Outcome, Prompt, Quote, TurnState, UserName
 from bot.store import Store

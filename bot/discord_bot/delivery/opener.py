@@ -16,7 +16,7 @@ import discord
 from bot import texts
 from bot.core.attached import heard
 from bot.core.attempt import ActiveAttempt
-from bot.core.context import asked
+from bot.core.prompt_text import asked
 from bot.core.records import Ping
 from bot.core.turns import Attempt, Outcome, Prompt, StopReason, Turn, TurnState
 from bot.discord_bot.channels import anchor_of, asked_by_command, asked_in, channel_of, is_for_one, message_of

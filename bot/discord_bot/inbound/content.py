@@ -12,7 +12,7 @@ from typing import Protocol
 import discord
 
 from bot.core.attached import VOICE, picture_entry, unread_note
-from bot.core.context import as_typed, mention, picture_note, platform_note
+from bot.core.prompt_text import as_typed, mention, picture_note, platform_note
 
 _TOKEN = re.compile(
     r"<(?:@!?(?P<user>\d+)|@&(?P<role>\d+)|#(?P<channel>\d+)|a?:(?P<emoji>\w+):\d+"

@@ -17,10 +17,10 @@ import discord
 
 from bot.core.attached import VOICE, picture_entry, text_entry, unread_note, unreadable_note, voice_entry
 from bot.core.attempt import ActiveAttempt
-from bot.core.context import asked
 from bot.core.generation import PICTURES_WITHIN
 from bot.core.hearing import LONGEST, Recording
 from bot.core.pictures import Picture, PictureProblem, PictureReference
+from bot.core.prompt_text import asked
 from bot.core.service import ConversationService
 from bot.core.turns import FailureReason, Outcome, Prompt, TurnState
 from bot.discord_bot.channels import anchor_of, asked_by_command, asked_in, message_of

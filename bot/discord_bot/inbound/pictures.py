@@ -14,8 +14,8 @@ from typing import NamedTuple
 import discord
 
 from bot.core.attached import without_ids
-from bot.core.context import picture_place
 from bot.core.pictures import Picture, PictureProblem, PictureReference
+from bot.core.prompt_text import picture_place
 from bot.discord_bot.delivery.view import Unavailable
 from bot.discord_bot.inbound import content
 from bot.discord_bot.inbound.downloads import Downloads, RemoteFile

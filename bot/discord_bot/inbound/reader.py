@@ -7,7 +7,7 @@ from enum import Enum, auto
 
 import discord
 
-from bot.core.context import as_typed, mention, platform_note, speaker
+from bot.core.prompt_text import as_typed, mention, platform_note, speaker
 from bot.core.turns import Prompt, Quote
 from bot.discord_bot.channels import conversation_in, is_private, reads_history
 from bot.discord_bot.inbound import content, pictures

@@ -20,8 +20,8 @@ from bot.core.access import Person
 from bot.core.attached import without_ids
 from bot.core.changes import Change
 from bot.core.channel_settings import DEFAULTS
-from bot.core.context import MENTION, speaker
 from bot.core.errors import StoreError
+from bot.core.prompt_text import MENTION, speaker
 from bot.core.turns import Prompt, RecentMessage, UserName
 from bot.discord_bot.access import members
 from bot.discord_bot.access.policy import Policy

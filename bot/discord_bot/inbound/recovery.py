@@ -15,8 +15,8 @@ from itertools import repeat
 
 import discord
 
-from bot.core.context import asked
 from bot.core.errors import StoreError
+from bot.core.prompt_text import asked
 from bot.core.records import SentPart
 from bot.core.retrying import retrying
 from bot.core.service import ConversationService

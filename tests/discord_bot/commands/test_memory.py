@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.core.context import speaker
+from bot.core.prompt_text import speaker
 from bot.core.turns import Prompt
 from bot.standin.entities import Channel, Guild, Message, User
 from bot.standin.faults import Slow
