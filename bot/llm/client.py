@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
 import logging
 import math
 import random
-import re
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
@@ -17,24 +15,23 @@ from datetime import date
 from functools import partial
 from itertools import chain, repeat
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Self, TypeVar
 from urllib.parse import urlsplit
 
 import httpx2
-import jiter
 import openai
 
 from bot.config import ModelServerSettings, Settings
 from bot.core.errors import EmptyStream, ModelError
 from bot.core.model_events import Event, Message, Origin
-from bot.core.pictures import Picture
 from bot.core.queues import Queues
 from bot.core.turns import FailureReason
 from bot.llm import bodies
 from bot.llm.decoder import Decoder
 from bot.llm.error_kinds import classify, is_bad_key, is_out_of_credit, may_be_about_pictures, shortened, status_of
 from bot.llm.error_messages import ErrorTranslator, StillLoading, wants_tls
-from bot.llm.parameters import LIMITS, RequestShape, longest_reply
+from bot.llm.listing import LONGEST_LIST, listed_in
+from bot.llm.parameters import LIMITS, RequestShape, as_sent, longest_reply
 from bot.llm.picture_refusals import is_about_pictures, most_pictures
 from bot.llm.read_deadline import ReadDeadline
 from bot.llm.remembered_shapes import RememberedShapes, ServerFacts
@@ -57,16 +54,8 @@ _PAUSES = (0.5, 1.5)
 """Seconds before the first and the second retry, unless the server names a wait."""
 _POLLS = (0.5, 1.0, 2.0, 4.0)
 """Seconds between two requests to a server that is loading its model; the last one holds for all further ones."""
-_LONGEST_LIST = 8 * 2**20
-"""Bytes of a list of models. A longer one is not read to its end."""
-_FULLEST_LIST = 20_000
-"""Objects and lists in a list of models. Decoding blocks the event loop for a microsecond for each of them."""
-_MOST_VALUES = 400_000
-"""Items of lists and objects in a list of models. Decoding takes up to a tenth of a microsecond for each."""
 _STRETCH = 2**16
 """Bytes of a reply after which other tasks get a turn, however fast more of them come."""
-_FIRST_SHUTDOWN = date(2023, 1, 1)
-"""Chat completions are newer than this, so an earlier date stands for no date."""
 _OTHERWISE = (FailureReason.TOO_LONG, FailureReason.CONTENT_FILTERED, FailureReason.BUSY)
 """The reasons of a refusal for which a request in another shape does not help."""
 
@@ -210,9 +199,7 @@ class OpenAIModel:
                 asyncio.timeout(self._timeouts.first_delta),
                 self._client.models.with_streaming_response.list() as response,
             ):
-                listing = await bodies.whole(response.http_response, _LONGEST_LIST)
-            too_full = listing.count(b"{") + listing.count(b"[") > _FULLEST_LIST or listing.count(b",") > _MOST_VALUES
-            body = None if too_full else jiter.from_json(listing)
+                listing = await bodies.whole(response.http_response, LONGEST_LIST)
         except openai.APIStatusError as error:
             if error.status_code in (404, 405, 501):
                 return {}
@@ -220,12 +207,8 @@ class OpenAIModel:
         except (openai.APIConnectionError, *bodies.BROKEN) as error:
             raise self._errors.from_connection(error, begun=False) from None
         except ValueError:
-            return {}  # a page instead of a list, or too long for one
-        match body:
-            case {"data": [*entries]}:
-                listed = [entry for entry in entries if isinstance(entry, dict) and isinstance(entry.get("id"), str)]
-                return {entry["id"]: _date(entry.get("shutdown_date")) for entry in listed}
-        return {}
+            return {}  # too long for a list
+        return listed_in(listing)
 
     async def _with_retries(self, attempt: Callable[[], AsyncGenerator[_Event]], model: str) -> AsyncGenerator[_Event]:
         clock = asyncio.get_running_loop().time
@@ -355,7 +338,7 @@ class OpenAIModel:
         known = await self._shapes.of(request.model)
         shape = known.shape if known else self._shapes.first
         identifiers = await self._shapes.identifiers(request.origin) if self.is_openai else {}
-        messages = [_as_sent(message) for message in request.messages]
+        messages = [as_sent(message) for message in request.messages]
         async with AsyncExitStack() as stack:
             while True:
                 parameters = shape.parameters(request.reply_tokens, identifiers)
@@ -435,27 +418,3 @@ def _may_be_about_shape(error: openai.APIStatusError) -> bool:
     if wants_tls(error) or is_bad_key(status, said) or is_out_of_credit(status, said):
         return False
     return longest_reply(refusal) is not None or classify(status, said) not in _OTHERWISE
-
-
-def _date(value: object) -> date | None:
-    if not isinstance(value, str) or not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value):
-        return None
-    try:
-        found = date.fromisoformat(value)
-    except ValueError:
-        return None
-    return found if found >= _FIRST_SHUTDOWN else None
-
-
-def _as_sent(message: Message) -> Any:
-    if not message.pictures:
-        return {"role": message.role, "content": message.content}
-    return {
-        "role": message.role,
-        "content": [{"type": "text", "text": message.content}, *map(_part, message.pictures)],
-    }
-
-
-def _part(picture: Picture) -> Any:
-    data = base64.b64encode(picture.data).decode()
-    return {"type": "image_url", "image_url": {"url": f"data:{picture.media_type};base64,{data}", "detail": "auto"}}

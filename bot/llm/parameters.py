@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
+
+from bot.core.model_events import Message
+from bot.core.pictures import Picture
 
 LIMITS = ("max_tokens", "max_completion_tokens")
 """The names of the parameter with the longest reply, the older one first.
@@ -239,3 +244,18 @@ def _sentences(said: str) -> Iterator[str]:
     for string in _JSON_STRING.findall(said):
         if " " in string:
             yield string.replace('\\"', '"')
+
+
+def as_sent(message: Message) -> Any:
+    """A message as JSON of the API, with its pictures."""
+    if not message.pictures:
+        return {"role": message.role, "content": message.content}
+    return {
+        "role": message.role,
+        "content": [{"type": "text", "text": message.content}, *map(_part, message.pictures)],
+    }
+
+
+def _part(picture: Picture) -> Any:
+    data = base64.b64encode(picture.data).decode()
+    return {"type": "image_url", "image_url": {"url": f"data:{picture.media_type};base64,{data}", "detail": "auto"}}
