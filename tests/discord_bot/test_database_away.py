@@ -5,20 +5,28 @@ from __future__ import annotations
 import asyncio
 import math
 import sqlite3
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, closing
+from dataclasses import replace
 
 import pytest
 
+from bot.core.channel_settings import WithoutMention
 from bot.core.errors import StoreError
-from bot.standin.entities import Message
+from bot.standin.entities import Intent, Message
 from bot.standin.faults import ServerError
 from bot.standin.model import ModelStandin
 from bot.standin.script import Reply
 from bot.standin.server import DiscordStandin
+from bot.store.conversations import ConversationStore
 from bot.store.databases import Database, DatabaseServer
-from tests.discord_bot.conftest import Start, World
+from bot.store.part import Part
+from bot.store.processed import ProcessedStore
+from tests.discord_bot.conftest import OPTIONS, Held, Start, World
 from tests.discord_bot.inbound.leftovers import forgotten
+from tests.discord_bot.outages import Outage
+from tests.discord_bot.people import shown
 from tests.store.steps import failing
 from tests.waiting import until
 
@@ -30,11 +38,30 @@ ENDLESS = Reply(["first " * 330, "second ", *["and more "] * 10_000], tokens_per
 RECORDS = "BEFORE {} ON messages"
 
 
+@pytest.fixture
+def outage(monkeypatch: pytest.MonkeyPatch) -> Iterator[Outage]:
+    found = Outage(monkeypatch)
+    yield found
+    assert found.refused, "nothing was asked of the database meanwhile"
+
+
 async def posted(world: World) -> list[Message]:
     """The two messages of a reply that is asked for, once both are there."""
     await world.ask("tell me")
     await world.reply(world.discord.general, "second", count=2)
     return world.discord.bot_messages(world.discord.general)
+
+
+async def on_record(world: World) -> list[int]:
+    return [row["message_id"] for row in await world.store.engine.read("SELECT message_id FROM messages ORDER BY part")]
+
+
+async def works(world: World) -> bool:
+    try:
+        await world.store.engine.ping()
+    except StoreError:
+        return False
+    return True
 
 
 async def assert_it_is_retried_in(world: World, message: Message) -> None:
@@ -82,7 +109,7 @@ async def test_reply_of_an_outage_is_known_to_the_next_start(
         async with failing(world.store.engine, RECORDS.format("INSERT")):
             await world.reply(discord.general, "second", count=2)
         messages = discord.bot_messages(discord.general)
-        await world.until(lambda: _on_record(world), [each.id for each in messages])
+        await world.until(lambda: on_record(world), [each.id for each in messages])
         # As after a kill, nobody sees that it ends.
         discord.faults.add(ServerError(503), method="PATCH", times=math.inf)
     discord.faults.clear()
@@ -99,7 +126,7 @@ async def test_reply_of_an_outage_is_known_to_the_next_start(
             assert discord.bot_messages(discord.general) == messages[:1]
 
 
-async def test_turn_is_not_delivered_before_its_messages_are_on_record(
+async def test_turn_is_not_delivered_before_its_messages_areon_record(
     discord: DiscordStandin, model: ModelStandin, start: Start
 ) -> None:
     async with start() as world:
@@ -150,19 +177,95 @@ async def test_messages_that_are_posted_while_the_database_is_away_are_known_aft
         async with away(file, request):
             begin.set()
             await world.reply(discord.general, "second", count=2)
-        await until(lambda: _works(world))
+        await until(lambda: works(world))
         await (await discord.slash(discord.bo, discord.general, "stop")).answered()
         await world.idle()
         await assert_it_is_retried_in(world, discord.bot_messages(discord.general)[1])
 
 
-async def _on_record(world: World) -> list[int]:
-    return [row["message_id"] for row in await world.store.engine.read("SELECT message_id FROM messages ORDER BY part")]
+# What came while the bot was away
 
 
-async def _works(world: World) -> bool:
-    try:
-        await world.store.engine.ping()
-    except StoreError:
-        return False
-    return True
+@pytest.mark.usefixtures("echo")
+@pytest.mark.standin(privileged=Intent.MESSAGE_CONTENT)
+@pytest.mark.parametrize(
+    ("part", "call"),
+    [
+        (ConversationStore, "used_lately"),
+        (ConversationStore, "direct"),
+        (ProcessedStore, "among"),
+        (ProcessedStore, "mark"),
+    ],
+)
+async def test_search_for_missed_prompts_goes_on_after_an_outage(
+    discord: DiscordStandin, start: Start, outage: Outage, part: type[Part], call: str
+) -> None:
+    places = [discord.add_channel(f"place-{number}") for number in range(4)]
+    direct, without_mention = discord.open_dm(discord.cleo), discord.add_channel("talk")
+    reading = replace(OPTIONS, message_content=True)
+    # Moderators have decided some time before.
+    async with start(options=reading, clock=lambda: time.time() - 5) as world:
+        await world.store.channel_settings.change(
+            discord.guild.id, without_mention.id, by=discord.max.id, without_mention=WithoutMention.ALL
+        )
+        for place in (*places, without_mention):
+            await world.answered("hello", place)
+        await world.ask_and_wait("hello", direct, discord.cleo)
+    for place in (*places, direct):
+        await discord.say(place, discord.cleo, f"{discord.bot.mention} one")
+    await discord.say(without_mention, discord.cleo, "one")
+    people = [discord.ada, discord.bo, discord.cleo, discord.bo, discord.ada]
+    many = [await discord.say(discord.general, each, f"{discord.bot.mention} {at}") for at, each in enumerate(people)]
+    outage.begin_at(part, call, 20.0)
+    async with start(options=reading) as world:
+        for place in (*places, direct, without_mention):
+            await world.reply(place, "To one.", count=2)
+        await world.reply(discord.general, count=3)
+        await discord.wait_for(lambda: [list(each.reactions) for each in many] == [["🕒"], ["🕒"], [], [], []])
+        await world.caught_up()
+    assert sorted(shown(discord)) == ["To 2.", "To 3.", "To 4."]
+    for place in (*places, direct, without_mention):
+        assert [text.splitlines()[0] for text in shown(discord, place)] == ["To hello.", "To one."]
+
+
+@pytest.mark.usefixtures("echo")
+async def test_search_that_the_database_failed_for_too_long_is_left_to_the_next_start(
+    discord: DiscordStandin, start: Start, outage: Outage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.discord_bot.inbound.missed._TIMEOUT", 5.0)
+    await discord.say(discord.general, discord.cleo, f"{discord.bot.mention} one")
+    outage.begin_at(ProcessedStore, "among", 15.0)
+    async with start() as world:
+        await discord.wait_for(lambda: outage.on)
+        await world.ask("and me?", discord.random_channel)
+        await world.reply(discord.random_channel, "-# I can't save right now, so I'd forget this.")
+        await world.until(lambda: not outage.on)
+        await world.answered("and now?", discord.random_channel)
+        assert shown(discord) == []
+    async with start() as world:
+        await world.reply(discord.general, "To one.")
+        await world.idle()
+
+
+@pytest.mark.real_time
+@pytest.mark.usefixtures("echo")
+async def test_missed_prompt_that_is_found_while_the_database_is_away_is_answered_afterwards(
+    request: pytest.FixtureRequest,
+    discord: DiscordStandin,
+    start: Start,
+    file: Database,
+    hold: Callable[[type[Part], str], Held],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("bot.store.sqlite.connection.BUSY_S", 0.2)
+    await discord.say(discord.general, discord.cleo, f"{discord.bot.mention} one")
+    held = hold(ProcessedStore, "among")
+    async with start() as world:
+        await held.begun.wait()
+        async with away(file, request):
+            held.go_on.set()
+            await asyncio.sleep(1.0)
+            assert shown(discord) == [], "nobody is told to ask again"
+        await world.reply(discord.general, "To one.")
+        await world.idle()
+    assert shown(discord) == ["To one."]

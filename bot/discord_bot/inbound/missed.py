@@ -9,9 +9,10 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from functools import partial
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import discord
 
@@ -27,6 +28,7 @@ from bot.store import Store
 
 log = logging.getLogger(__name__)
 
+_T = TypeVar("_T")
 _Parent: TypeAlias = discord.TextChannel | discord.ForumChannel
 _ReadableChannel: TypeAlias = discord.TextChannel | discord.VoiceChannel | discord.StageChannel | discord.Thread
 
@@ -48,6 +50,8 @@ _PER_MINUTE = 600
 """Requests a minute: a fifth of what Discord allows the bot, so that most is left to people who are there."""
 _TIMEOUT = 300.0
 """Seconds in which searches are begun: enough for all places that the bot was used in lately in thousands of guilds."""
+_DATABASE_CHECK_EVERY = 2.0
+"""Seconds between two checks whether the database works again."""
 _DIRECT = 0
 """Stands for direct messages, which are in no guild."""
 
@@ -70,11 +74,21 @@ class _Pace:
         self._free_at += requests * 60 / _PER_MINUTE
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Run:
+    """One search of some guilds, or of direct messages."""
+
+    after: datetime
+    """When the oldest messages were written that are looked at, however long the search takes."""
+    deadline: float
+    """When no further place is begun, on the monotonic clock."""
+
+
 class MissedMessages:
     """Gives missed prompts to the inbox, oldest first.
 
     A prompt is missed if it came within the last `max_age` seconds and got neither a reply nor a notice. Of each
-    channel the newest `per_channel` are answered.
+    channel the newest `per_channel` are answered. While the database fails, a search waits where it is.
     """
 
     def __init__(
@@ -100,7 +114,7 @@ class MissedMessages:
         """Guilds in an outage."""
         self._returned: list[discord.Guild] = []
         """Guilds whose outage has ended just now."""
-        self._runs: dict[int, object] = {}
+        self._runs: dict[int, _Run] = {}
         """The latest search of each guild: those before it end."""
 
     async def in_guilds(self, guild_ids: Collection[int]) -> None:
@@ -155,8 +169,11 @@ class MissedMessages:
         """
         if self._per_channel == 0:
             return
-        after = discord.utils.time_snowflake(discord.utils.utcnow() - self._max_age)
-        ranks = await self._ranks()
+        run = self._begin(guild.id for guild in guilds)
+        after = discord.utils.time_snowflake(run.after)
+        ranks = await self._once_it_works(self._ranks, run)
+        if ranks is None:
+            return
         active: list[_ReadableChannel] = []
         parents: list[_Parent] = []
         for guild in guilds:
@@ -176,26 +193,24 @@ class MissedMessages:
         async def search_archived(parent: _Parent) -> None:
             for thread in await self._archived(parent, after):
                 await self._pace.turn()
-                await self._search(thread)
+                await self._search(thread, run)
 
         await self._search_in_turn(
-            [guild.id for guild in guilds],
+            run,
             [
-                *((each.guild.id, partial(self._search, each)) for each in [*used, *unused[:_MAX_UNUSED]]),
+                *((each.guild.id, partial(self._search, each, run)) for each in [*used, *unused[:_MAX_UNUSED]]),
                 *((each.guild.id, partial(search_archived, each)) for each in parents[:_MAX_PARENTS]),
             ],
         )
 
-    async def _search_in_turn(
-        self, guild_ids: Iterable[int], searches: Iterable[tuple[int, Callable[[], Awaitable[None]]]]
-    ) -> None:
-        """Make searches of guilds, a few at a time. What an earlier call has not made yet of these guilds is left out.
-
-        After `_TIMEOUT` seconds no further search is begun.
-        """
-        run = object()
+    def _begin(self, guild_ids: Iterable[int]) -> _Run:
+        """Begin to search guilds. What an earlier search has not come to yet in them, it leaves out."""
+        run = _Run(discord.utils.utcnow() - self._max_age, time.monotonic() + _TIMEOUT)
         self._runs.update(dict.fromkeys(guild_ids, run))
-        deadline = time.monotonic() + _TIMEOUT
+        return run
+
+    async def _search_in_turn(self, run: _Run, searches: Iterable[tuple[int, Callable[[], Awaitable[None]]]]) -> None:
+        """Make searches of guilds, a few at a time, until the deadline."""
         left = iter(searches)
 
         async def search_next() -> None:
@@ -203,12 +218,35 @@ class MissedMessages:
                 if self._runs.get(guild_id) is not run:
                     continue
                 await self._pace.turn()
-                if time.monotonic() > deadline:
+                if time.monotonic() > run.deadline:
                     log.info("not all channels were searched for questions that came while the bot was away")
                     return
-                await search()
+                await self._once_it_works(search, run)
 
         await asyncio.gather(*(search_next() for _ in range(MAX_CONCURRENT)))
+
+    async def _once_it_works(self, work: Callable[[], Awaitable[_T]], run: _Run) -> _T | None:
+        """The result of work that needs the database: where that fails, once it works again.
+
+        None: it did not until the deadline of the run.
+        """
+
+        async def works() -> bool:
+            try:
+                await self._store.engine.ping()
+            except StoreError:
+                return False
+            return True
+
+        while True:
+            try:
+                return await work()
+            except StoreError as error:
+                log.warning("looking for questions that came while the bot was away waits for the database: %s", error)
+            await asyncio.sleep(_DATABASE_CHECK_EVERY)
+            if not await poll_until(works, every=_DATABASE_CHECK_EVERY, timeout=run.deadline - time.monotonic()):
+                log.error("not all questions that came while the bot was away were found: the database failed too long")
+                return None
 
     async def _archived(self, parent: _Parent, after: int) -> list[discord.Thread]:
         """The archived threads of a channel that were written in after a moment, as far as one page goes."""
@@ -221,11 +259,7 @@ class MissedMessages:
     async def _ranks(self) -> Mapping[int, int]:
         """The channels in which, or in whose threads, the bot was used lately; the latest has the lowest number."""
         since = discord.utils.utcnow() - _USED_WITHIN
-        try:
-            used = await self._store.conversations.used_lately(int(since.timestamp()))
-        except StoreError as error:
-            log.warning("could not read where the bot was used lately: %s", error)
-            return {}
+        used = await self._store.conversations.used_lately(int(since.timestamp()))
         ranks: dict[int, int] = {}
         for rank, channel in enumerate(used):
             ranks.setdefault(int(channel), rank)
@@ -235,18 +269,17 @@ class MissedMessages:
         """Search the DMs on record that were used lately."""
         if self._per_channel == 0:
             return
-        since = discord.utils.utcnow() - _USED_WITHIN
-        try:
-            keys = await self._store.conversations.direct(int(since.timestamp()), _MAX_DIRECT)
-        except StoreError as error:
-            log.error("could not answer the DMs that came while the bot was away: %s", error)
-            return
-        await self._search_in_turn([_DIRECT], [(_DIRECT, partial(self._dm, channel_of(key))) for key in keys])
+        run = self._begin([_DIRECT])
+        since = int((discord.utils.utcnow() - _USED_WITHIN).timestamp())
+        known = partial(self._store.conversations.direct, since, _MAX_DIRECT)
+        keys = await self._once_it_works(known, run) or ()
+        searches = [(_DIRECT, partial(self._dm, channel_of(key), run)) for key in keys]
+        await self._search_in_turn(run, searches)
 
-    async def _dm(self, channel_id: int) -> None:
+    async def _dm(self, channel_id: int, run: _Run) -> None:
         place = self._client.get_partial_messageable(channel_id)
         try:
-            if not await self._history.since(place, discord.utils.utcnow() - self._max_age, 1):
+            if not await self._history.since(place, run.after, 1):
                 return
             self._pace.spent(2)
             channel = await self._history.channel(channel_id)
@@ -254,36 +287,48 @@ class MissedMessages:
             log.info("could not read DM %d: %s", channel_id, error)
             return
         if isinstance(channel, discord.DMChannel):
-            await self._search(channel)
+            await self._search(channel, run)
 
-    async def _search(self, channel: discord.abc.MessageableChannel) -> None:
-        """Find the missed prompts of a channel, have the newest answered and mark the others as skipped."""
+    async def _search(self, channel: discord.abc.MessageableChannel, run: _Run) -> None:
+        """Find the missed prompts of a channel, have the newest answered and mark the others as skipped.
+
+        Raises StoreError, as if the search had not begun.
+        """
         try:
-            after = discord.utils.utcnow() - self._max_age
-            messages = await self._history.since(channel, after, _MAX_MESSAGES)
+            messages = await self._history.since(channel, run.after, _MAX_MESSAGES)
             self._pace.spent(len(messages) // PAGE)
             missed = await self._missed(messages)
-            first = max(0, len(missed) - self._per_channel)
-            for message in missed[:first]:
-                log.info("skipped prompt %d in channel %d: newer ones are answered first", message.id, channel.id)
-                await self._store.processed.mark(message.id)
-                if self._inbox.mentions_me(message):
-                    self._reactions.add(channel.id, message.id, SKIPPED)
-        except (TargetGone, Unavailable, StoreError) as error:
+        except (TargetGone, Unavailable) as error:
             log.warning("could not answer what came in channel %d while the bot was away: %s", channel.id, error)
             return
-        for message in missed[first:]:
-            self._inbox.found(message)
+        first = max(0, len(missed) - self._per_channel)
+        if await self._once_it_works(partial(self._skip, missed[:first]), run):
+            for message in missed[first:]:
+                self._inbox.found(message)
+
+    async def _skip(self, prompts: list[discord.Message]) -> bool:
+        """Mark prompts as skipped, which leave the list as soon as they are. Raises StoreError."""
+        while prompts:
+            message = prompts[0]
+            await self._store.processed.mark(message.id)
+            log.info("skipped prompt %d in channel %d: newer ones are answered first", message.id, message.channel.id)
+            if self._inbox.mentions_me(message):
+                self._reactions.add(message.channel.id, message.id, SKIPPED)
+            del prompts[0]
+        return True
 
     async def _missed(self, messages: Sequence[discord.Message]) -> list[discord.Message]:
-        """The prompts among the messages that got neither a reply nor a notice, oldest first."""
+        """The prompts among the messages that got neither a reply nor a notice, oldest first. Raises StoreError."""
         me = self._client.user
-        if me is None:
+        if me is None or not messages:
             return []
         own = (message for message in messages if message.author.id == me.id)
         answered = {message.reference.message_id for message in own if message.reference is not None}
+        handled = await self._store.processed.among([message.id for message in messages])
+        # What is found is saved next, for which the database may fail although it can be read.
+        await self._store.engine.ping()
+        # Last, as it takes note of how far the channel is read.
         asked = await self._inbox.asked_among(messages)
-        handled = await self._store.processed.among([message.id for message in asked])
         # The store does not record hints, and refusals only after they were sent.
         settled = handled | answered | self._inbox.recent()
         return sorted((message for message in asked if message.id not in settled), key=lambda each: each.id)

@@ -1,0 +1,52 @@
+"""The whole database fails, on either engine, from a moment on and for a while."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from bot.core.errors import StoreError
+from bot.store.part import Part
+from bot.store.postgresql import PostgreSQLEngine
+from bot.store.sqlite.engine import SQLiteEngine
+
+
+class Outage:
+    """Refuses all that is asked of the database while it is `on`."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self._patch = patch
+        self.on = False
+        self.refused = 0
+        for engine in (SQLiteEngine, PostgreSQLEngine):
+            for name in ("read", "transaction", "delete_securely", "ping"):
+                self._refuse(engine, name)
+
+    def _refuse(self, engine: type, name: str) -> None:
+        work = getattr(engine, name)
+
+        async def refusing(*details: Any, **more: Any) -> Any:
+            if self.on:
+                self.refused += 1
+                raise StoreError("The database is away.")
+            return await work(*details, **more)
+
+        self._patch.setattr(engine, name, refusing)
+
+    def begin_at(self, part: type[Part], name: str, seconds: float) -> None:
+        """Begin with the next call of a part's method, and end after so many seconds."""
+        method, begun = getattr(part, name), False
+
+        async def beginning(*details: Any, **more: Any) -> Any:
+            nonlocal begun
+            if not begun:
+                begun = self.on = True
+                asyncio.get_running_loop().call_later(seconds, self.end)
+            return await method(*details, **more)
+
+        self._patch.setattr(part, name, beginning)
+
+    def end(self) -> None:
+        self.on = False
