@@ -128,6 +128,19 @@ async def test_request_that_is_let_through_counts_for_all_that_wait(postgresql_u
 
 
 async def test_hourly_questions_are_counted_when_asked_at_once(store: Store) -> None:
+    await five_of_forty_begin(store)
+
+
+async def test_operators_isolation_level_lets_no_more_questions_through(
+    postgresql_server: Server, postgresql_url: str
+) -> None:
+    name = postgresql_url.removeprefix("postgresql:///").partition("?")[0]
+    postgresql_server.execute(f"ALTER DATABASE {name} SET default_transaction_isolation = 'repeatable read'")
+    async with open_store(postgresql_url, serving=True) as store:
+        await five_of_forty_begin(store)
+
+
+async def five_of_forty_begin(store: Store) -> None:
     """Where 5 questions are allowed, 5 of 40 begin, in as many channels."""
     prompts = [
         Prompt(type(HERE)("discord", str(number)), number, "Why?", user_id=7, message_id=number)

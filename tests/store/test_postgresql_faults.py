@@ -248,6 +248,17 @@ async def test_server_that_does_not_answer_is_given_up(
         assert {"before", "after"} <= set(await notes(store))
 
 
+async def test_whoever_gives_up_waiting_for_a_server_goes_on_at_once(distant: Store, proxy: Proxy) -> None:
+    await distant.engine.ping()
+    proxy.open.clear()
+    asking = asyncio.create_task(distant.engine.ping())
+    await asyncio.sleep(0.1)
+    asking.cancel()
+    # The driver itself gives the server 10 seconds.
+    assert asking in (await asyncio.wait([asking], timeout=3))[0]
+    proxy.open.set()
+
+
 async def test_lock_of_another_program_is_waited_for_briefly(
     postgresql_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -424,6 +435,14 @@ async def test_database_that_is_not_ours_is_left_alone(
         async with open_store(postgresql_url, serving=True):
             pass
     assert postgresql_server.execute(tables, name) == before
+
+
+@pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
+async def test_database_that_cannot_hold_every_text_is_a_sentence(postgresql_server: Server, encoding: str) -> None:
+    name = f"in_{encoding.lower()}"
+    postgresql_server.execute(f"CREATE DATABASE {name} ENCODING '{encoding}' LOCALE 'C' TEMPLATE template0")
+    said = await told(PostgreSQLEngine.open(postgresql_server.url(name), serving=True).__aenter__())
+    assert f"keeps texts in the encoding {encoding}: make one with `createdb" in said
 
 
 async def test_older_server_is_a_sentence(postgresql_url: str, monkeypatch: pytest.MonkeyPatch) -> None:

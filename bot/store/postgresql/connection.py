@@ -113,6 +113,8 @@ class Address:
             "idle_session_timeout": 0,
             # It takes longer than any of these statements.
             "jit": "off",
+            # Whoever has waited for a lock is to see what was written meanwhile.
+            "default_transaction_isolation": r"read\ committed",
         }
         ours = " ".join(f"-c {name}={value}" for name, value in session.items())
         words: dict[str, Any] = {**_DEFAULTS, **self.words, "options": f"{ours} {self.words.get('options') or ''}"}
@@ -128,6 +130,12 @@ class Address:
         if (version := connection.info.server_version // 10_000) < OLDEST:
             await connection.close()
             raise StoreUnusable(f"{self.name} is on PostgreSQL {version}, and {OLDEST} is needed: use a newer server.")
+        if (encoding := connection.info.parameter_status("server_encoding")) != "UTF8":
+            await connection.close()
+            raise StoreUnusable(
+                f"{self.name} keeps texts in the encoding {encoding}: make one with `createdb --encoding=UTF8"
+                " --template=template0`."
+            )
         connection.adapters.register_dumper(int, Int8BinaryDumper)
         connection.adapters.register_dumper(str, StrDumper)
         connection.adapters.register_loader("numeric", _NumericLoader)

@@ -178,7 +178,8 @@ class PostgreSQLEngine:
             async with self._writers.connection() as connection:
                 await connection.execute("DELETE FROM stored_turns WHERE false")
 
-        await self._patiently(lambda: self._again(writable))
+        # Whoever gives up waiting goes on at once, where the driver would wait until the server has cancelled it.
+        await asyncio.shield(self._begun(self._patiently(lambda: self._again(writable))))
 
     async def drain(self) -> None:
         """Finish all writes, and erase what is due as far as that is quick."""
