@@ -21,7 +21,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from benchmarks import soak_audit, soak_summaries
@@ -31,8 +31,9 @@ from benchmarks.soak_lives import Lives, OneProcess, Scene
 from benchmarks.soak_memory import MemoryUsers
 from benchmarks.soak_menus import MenuUsers
 from benchmarks.soak_talk import Talkers
-from benchmarks.soak_troubles import drawn_step, make_trouble
-from bot.standin.entities import Attachment, Channel, Intent, Message, Permission, User
+from benchmarks.soak_town import Town
+from benchmarks.soak_troubles import KINDS, make_trouble
+from bot.standin.entities import Attachment, Channel, Intent, Permission, User
 from bot.standin.model import ModelStandin
 from bot.standin.parts import pictures_of, text_of
 from bot.standin.script import Reply, Step
@@ -40,6 +41,10 @@ from bot.standin.server import DiscordStandin
 from tests.pictures import png
 
 FILE_TEXT = "a line of a list\n" * 20
+DEEDS_A_SECOND = 2.0
+TELL_EVERY = 30.0
+FAULTS_STRIKE_WITHIN = 60.0
+"""Seconds that people go on for after the last fault was armed."""
 QUIET_WITHIN = 240.0
 """Seconds that the last life gets to end everything in, without faults."""
 NEEDED = (
@@ -48,6 +53,7 @@ NEEDED = (
     *("questions without a mention", "requests with recent messages"),
     *("questions in threads", "titles of a model"),
     *("questions with /ask", "questions only for oneself", "files with /ask", "settings chosen"),
+    *KINDS,
 )
 """What a run that had none of it does not try, as the ledger names it."""
 
@@ -68,43 +74,15 @@ class Soak:
         self.model = model
         self.ledger = Ledger()
         self.lives = lives(Scene(self.random, discord, model, folder, self.ledger, self._excuse_the_killed))
-        self.places: list[Channel] = [discord.general, discord.general, discord.random_channel]
+        self.town = Town(self.random, discord, model, self.ledger, self.lives.serves)
         self.pier = discord.add_channel("pier")
         """Where new questions are answered in threads."""
-        self.direct: dict[int, User] = {}
         self.removed: list[Asked] = []
         """What a reset took out of the queue, and is still to be told of."""
-        self.memory = MemoryUsers(
-            self.random,
-            discord,
-            self.places,
-            self.direct,
-            lambda: [(asked.message, asked.by or asked.message.author) for asked in self.ledger.asked],
-            self.ledger.did,
-            self.ledger.wrong,
-        )
-        self.talk = Talkers(
-            self.random, discord, self._asked_without_mention, lambda: len(self.ledger.asked), self.ledger.did
-        )
-        self.menus = MenuUsers(
-            self.random,
-            discord,
-            self.places,
-            self.direct,
-            self._asked_about,
-            lambda: len(self.ledger.asked),
-            self.ledger.did,
-        )
-
-        self.askers = Askers(
-            self.random,
-            discord,
-            self.places,
-            self.direct,
-            self._asked_by_command,
-            lambda: len(self.ledger.asked),
-            self.ledger.did,
-        )
+        self.memory = MemoryUsers(self.town)
+        self.talk = Talkers(self.town)
+        self.menus = MenuUsers(self.town)
+        self.askers = Askers(self.town)
 
     def settle_in(self, name: str) -> None:
         """Have the same people in one more server, and ask there too."""
@@ -114,19 +92,19 @@ class Soak:
         discord.world.add_member(guild, discord.max, roles=[moderators])
         for person in (discord.bo, discord.cleo):
             discord.world.add_member(guild, person)
-        self.places += [discord.add_channel(f"{name.lower()}-{number}", guild) for number in range(2)]
+        self.town.places += [discord.add_channel(f"{name.lower()}-{number}", guild) for number in range(2)]
 
     async def run(self, minutes: float) -> None:
         """Live, be killed and start again for that long, then come to rest and be audited."""
-        discord = self.discord
-        self.places.append(await discord.open_thread(discord.general, "aside", discord.bo))
+        discord, town = self.discord, self.town
+        town.places.append(await discord.open_thread(discord.general, "aside", discord.bo))
         for person in (discord.cleo, discord.bo):
             channel = discord.open_dm(person)
-            self.places.append(channel)
-            self.direct[channel.id] = person
+            town.places.append(channel)
+            town.direct[channel.id] = person
         async with self.lives.first():
             # Only then it knows the direct messages that it has to look through after a restart.
-            for channel, person in ((c, self.direct[c.id]) for c in self.places if c.id in self.direct):
+            for channel, person in ((c, town.direct[c.id]) for c in town.places if c.id in town.direct):
                 await self._ask(channel, person, Reply("glad to meet you"))
             await self.talk.settle(self.pier)
             await self._until(lambda: all(is_answered(discord, asked) for asked in self.ledger.asked), 30)
@@ -135,21 +113,24 @@ class Soak:
         ends = time.monotonic() + minutes * 60
         people = asyncio.create_task(self._people())
         troubles = asyncio.create_task(make_trouble(self.random, discord, self.ledger.did))
+        telling = asyncio.create_task(self._tell())
         await self.lives.go_on(ends)
-        for task in (people, troubles):
-            task.cancel()
-        await asyncio.gather(people, troubles, return_exceptions=True)
-        await self.memory.rest()
-        await self.askers.rest()
-        discord.faults.clear()
-        self.model.script.clear()
-        self.model.default = Reply("all is quiet", tokens_per_second=100)
+        troubles.cancel()
         async with self.lives.last():
+            await self._until(lambda: not discord.faults.never_struck, FAULTS_STRIKE_WITHIN)
+            people.cancel()
+            await asyncio.gather(people, troubles, return_exceptions=True)
+            await town.rest()
+            self.ledger.wrong += [f"a fault never struck: {each.action}" for each in discord.faults.never_struck]
+            discord.faults.clear()
+            self.model.script.clear()
+            self.model.default = Reply("all is quiet", tokens_per_second=100)
             await self._until(self._quiet, QUIET_WITHIN)
             await self.askers.see_ends(self.lives.rows)
             await self._until(self._quiet, QUIET_WITHIN)
             await self.memory.audit(self.model, self.lives.rows)
             self.ledger.wrong += self.lives.audit()
+        telling.cancel()
         self._audit()
 
     def _excuse_the_killed(self) -> None:
@@ -160,12 +141,25 @@ class Soak:
                 self.ledger.did["killed before telling of a reset"] += 1
         self.removed.clear()
 
+    async def _tell(self) -> None:
+        """Print how it goes, twice a minute, until the task is cancelled."""
+        began = time.monotonic()
+        while True:
+            await asyncio.sleep(TELL_EVERY)
+            open_ones = sum(not asked.excused and not is_answered(self.discord, asked) for asked in self.ledger.asked)
+            print(
+                f"{time.monotonic() - began:4.0f} s: {len(self.ledger.asked)} prompts, {open_ones} open,"
+                f" {self.lives.progress()}, {len(self.ledger.wrong)} wrong",
+                flush=True,
+            )
+
     # What people do
 
     async def _people(self) -> None:
+        """Have people begin something now and then, until the task is cancelled. What was begun goes on."""
         pick = self.random
         while True:
-            await asyncio.sleep(pick.expovariate(1.2))
+            await asyncio.sleep(pick.expovariate(DEEDS_A_SECOND))
             deed = pick.choices(
                 [
                     *(self._speak, self._press, self._edit, self._delete, self._delete_reply, self._reset, self._stop),
@@ -174,53 +168,19 @@ class Soak:
                 ],
                 [60, 14, 5, 3, 2, 1, 3, 20, 12, 15, 15, 25],
             )[0]
-            with suppress(LookupError, PermissionError):
-                await deed()
+            self.town.begin(deed())
 
     async def _speak(self) -> None:
-        channel = self.random.choice(self.places)
-        discord = self.discord
-        person = self.direct.get(channel.id) or self.random.choice([discord.ada, discord.max, discord.bo, discord.cleo])
-        await self._ask(channel, person, drawn_step(self.random))
+        channel = self.random.choice(self.town.places)
+        await self._ask(channel, self.town.somebody_in(channel))
 
     async def _ask_for_thread(self) -> None:
         discord = self.discord
-        await self._ask(self.pier, self.random.choice([discord.ada, discord.bo, discord.cleo]), drawn_step(self.random))
+        await self._ask(self.pier, self.random.choice([discord.ada, discord.bo, discord.cleo]))
 
-    async def _ask(self, channel: Channel, person: User, step: Step) -> None:
-        self.model.script.append(step)
-        text = f"{self.discord.bot.mention} question {len(self.ledger.asked)}"
-        message = await self.discord.say(channel, person, text, attachments=self._files())
-        self.ledger.asked.append(Asked(message, self.lives.alive))
-        self.ledger.did["prompts"] += 1
-
-    def _asked_about(self, message: Message, by: User) -> Callable[[], None]:
-        """Note a question about a message that does not mention the bot. It counts once it is known to be taken."""
-        asked = Asked(message, self.lives.alive, forgotten=True, excused=True, by=by)
-        self.ledger.asked.append(asked)
-
-        def taken() -> None:
-            asked.forgotten = asked.excused = False
-
-        self.model.script.append(drawn_step(self.random))
-        return taken
-
-    def _asked_by_command(self, answer: Message, by: User, private: bool) -> Callable[[], None]:
-        """Note a question that came with /ask. It counts once it is known to be taken."""
-        command = f"question {len(self.ledger.asked)}"
-        asked = Asked(answer, self.lives.alive, forgotten=True, excused=True, by=by, command=command, private=private)
-        self.ledger.asked.append(asked)
-
-        def taken() -> None:
-            asked.forgotten = asked.excused = private
-
-        self.model.script.append(drawn_step(self.random))
-        return taken
-
-    def _asked_without_mention(self, message: Message) -> None:
-        """Note a question in a channel where the bot answers without a mention."""
-        self.model.script.append(drawn_step(self.random))
-        self.ledger.asked.append(Asked(message, self.lives.alive))
+    async def _ask(self, channel: Channel, person: User, step: Step | None = None) -> None:
+        text = f"{self.discord.bot.mention} question {self.ledger.number(channel, person)}"
+        self.town.note(await self.discord.say(channel, person, text, attachments=self._files()), step=step)
         self.ledger.did["prompts"] += 1
 
     def _files(self) -> list[Attachment]:
@@ -229,11 +189,11 @@ class Soak:
         return self.random.choices([[], *([file] for file in files), files], [80, 8, 8, 4])[0]
 
     async def _press(self) -> None:
-        shown = [message for place in self.places for message in self.discord.bot_messages(place) if message.buttons]
+        places = self.town.places
+        shown = [message for place in places for message in self.discord.bot_messages(place) if message.buttons]
         message = self.random.choice(shown)
-        person = self.direct.get(message.channel.id) or self.discord.max
         button = message.buttons[0]
-        await self.discord.press(person, message, button["custom_id"])
+        await self.discord.press(self.town.moderator_of(message.channel), message, button["custom_id"])
         self.ledger.did[f"pressed {button['label']}"] += 1
 
     async def _edit(self) -> None:
@@ -257,11 +217,10 @@ class Soak:
             self.ledger.did["deleted replies"] += 1
 
     async def _reset(self) -> None:
-        if not self.lives.alive:
+        channel = self.random.choice(self.town.places)
+        if not self.lives.serves(channel):
             return
-        channel = self.random.choice(self.places)
-        person = self.direct.get(channel.id) or self.discord.max
-        await self.discord.slash(person, channel, "reset")
+        await self.discord.slash(self.town.moderator_of(channel), channel, "reset")
         for asked in self.ledger.asked:
             if asked.message.channel is channel and not asked.private:
                 asked.forgotten = True
@@ -270,9 +229,8 @@ class Soak:
         self.ledger.did["/reset"] += 1
 
     async def _stop(self) -> None:
-        channel = self.random.choice(self.places)
-        person = self.direct.get(channel.id) or self.discord.max
-        await self.discord.slash(person, channel, "stop")
+        channel = self.random.choice(self.town.places)
+        await self.discord.slash(self.town.moderator_of(channel), channel, "stop")
         self.ledger.did["/stop"] += 1
 
     # The audit
@@ -300,7 +258,6 @@ class Soak:
         wrong = self.ledger.wrong
         wrong += soak_audit.audit(self.discord, self.ledger, self.lives.rows)
         wrong += self.askers.audit(self.model.requests, self.lives.rows)
-        questions = [asked.message for asked in self.ledger.asked]
         sent_contents = [[each["content"] for each in request.messages] for request in self.model.requests]
         did = self.ledger.did
         threads = [channel for channel in self.discord.world.channels.values() if channel.parent is self.pier]
@@ -309,7 +266,7 @@ class Soak:
         did["requests with files"] = sum(FILE_TEXT in text_of(each[-1]) for each in sent_contents)
         did["requests with pictures"] = sum(any(map(pictures_of, each)) for each in sent_contents)
         wrong += self.talk.audit(self.model.requests, self.lives.rows)
-        wrong += soak_summaries.audit(self.model.requests, questions, self.lives.rows, did)
+        wrong += soak_summaries.audit(self.model.requests, self.ledger.questions, self.lives.rows, did)
         wrong += [f"the stand-in: {each}" for each in [*self.discord.unknown_routes, *self.discord.crashes]]
         wrong += self.discord.violations
         wrong += [f"the run had no {each}: make it longer" for each in NEEDED if not did[each]]

@@ -7,21 +7,20 @@ conversation. Its asker must be shown the end of every answer.
 from __future__ import annotations
 
 import asyncio
-import random
 import re
-from collections import Counter
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 
+from benchmarks.soak_town import Town
+from bot import texts
 from bot.core.records import PersonSettings, Ping
-from bot.standin.entities import Attachment, Channel, Message, User
+from bot.standin.entities import Attachment, Channel, User
 from bot.standin.interactions import Interaction
 from bot.standin.model import Request
 from bot.standin.parts import text_of
-from bot.standin.server import DiscordStandin
 from bot.store.engine import Row
 
 _PATIENCE = 10.0
+"""Seconds, longer than Discord's deadline: what came just in time is seen too."""
 _QUESTION = re.compile(r"question (\d+)")
 _ROUNDS = 20
 """Questions that everybody asks at most to be shown the ends of earlier answers."""
@@ -30,102 +29,71 @@ Rows = Callable[[str], list[Row]]
 
 
 class Askers:
-    """People in `places`, of which direct messages belong to one person. `did` counts what they did.
+    """People who ask with /ask anywhere in a town, and choose in /settings."""
 
-    `asked` takes the message that a question is answered with, who asked it and whether for themselves alone, and
-    returns what to call once the question is known to be taken. `number` returns the number of the next question.
-    """
-
-    def __init__(
-        self,
-        pick: random.Random,
-        discord: DiscordStandin,
-        places: Sequence[Channel],
-        direct: Mapping[int, User],
-        asked: Callable[[Message, User, bool], Callable[[], None]],
-        number: Callable[[], int],
-        did: Counter[str],
-    ) -> None:
-        self._random = pick
-        self._discord = discord
-        self._places = places
-        self._direct = direct
-        self._asked = asked
-        self._number = number
-        self._did = did
+    def __init__(self, town: Town) -> None:
+        self._town = town
+        self._discord = town.discord
+        self._did = town.ledger.did
         self._private: dict[int, tuple[int, int]] = {}
         """The channels and askers of the questions that were asked only for oneself, by number."""
         self._shown: dict[int, int] = {}
         """The numbers of those whose answer was seen, by the message that they are answered with."""
         self._used: list[Interaction] = []
-        self._aside: set[asyncio.Task[None]] = set()
         self._chosen: dict[int, PersonSettings | None] = {}
         """What people were told is chosen. None: a kill came between."""
+        self._choosing: set[User] = set()
 
     async def act(self) -> None:
-        """Begin one thing. What the bot does then is waited for beside what people do otherwise."""
-        if self._random.random() < 0.25:
-            self._begin(self._choose())
+        """Do one thing."""
+        pick = self._town.pick
+        if pick.random() < 0.25:
+            await self._choose()
             return
-        with suppress(AssertionError):
-            channel = self._random.choice(self._places)
-            people = [self._discord.ada, self._discord.max, self._discord.bo, self._discord.cleo]
-            person = self._direct.get(channel.id) or self._random.choice(people)
-            self._begin(await self._ask(channel, person, only_for_me=self._random.random() < 0.5))
+        channel = pick.choice(self._town.places)
+        await self._ask(channel, self._town.somebody_in(channel), only_for_me=pick.random() < 0.5)
 
-    async def rest(self) -> None:
-        """Wait until nobody does anything any more."""
-        await asyncio.gather(*self._aside)
-
-    def _begin(self, deed: Coroutine[object, object, None]) -> None:
-        async def done() -> None:
-            # The bot may be away, be killed between any two steps, or not reach its database and answer otherwise.
-            with suppress(AssertionError, LookupError):
-                await deed
-
-        task = asyncio.create_task(done())
-        self._aside.add(task)
-        task.add_done_callback(self._aside.discard)
-
-    async def _ask(self, channel: Channel, person: User, *, only_for_me: bool) -> Coroutine[object, object, None]:
-        """Ask one question. Returns what is to be awaited until it is known to be taken."""
-        number = self._number()
-        more = {"file": Attachment("note.txt", f"a file with {number}".encode())} if self._random.random() < 0.3 else {}
-        used = await self._discord.slash(
-            person, channel, "ask", question=f"question {number}", only_for_me=only_for_me, **more
-        )
-        await used.acknowledged()
-        answer = used.response
-        if not used.deferred or answer is None:
-            raise AssertionError("it was refused")
-        taken = self._asked(answer, person, only_for_me)
-        self._used.append(used)
+    async def _ask(self, channel: Channel, person: User, *, only_for_me: bool) -> None:
+        """Ask one question, and wait until it is known to be taken."""
+        town = self._town
+        number = town.ledger.number(channel, person)
+        more = {"file": Attachment("note.txt", f"a file with {number}".encode())} if town.pick.random() < 0.3 else {}
+        question = f"question {number}"
         if only_for_me:
             self._private[number] = (channel.id, person.id)
-
-        async def known() -> None:
-            await self._know(used, answer, number, taken, only_for_me)
-            self._did["files with /ask"] += bool(more)
-
-        return known()
-
-    async def _know(
-        self, used: Interaction, answer: Message, number: int, taken: Callable[[], None], only_for_me: bool
-    ) -> None:
+        used = await self._discord.slash(person, channel, "ask", question=question, only_for_me=only_for_me, **more)
+        await used.acknowledged(_PATIENCE)
+        answer = used.response
+        if not used.deferred or answer is None:
+            return  # It was refused.
+        asked = town.note(answer, by=person, command=question, private=only_for_me, known=False)
+        self._used.append(used)
         await self._discord.wait_for(lambda: used.content or used.followups, _PATIENCE)
         if not only_for_me and any(each.ephemeral for each in used.followups):
             return  # It was refused.
-        taken()
+        if texts.CANNOT_SAVE in (used.content or ""):
+            return  # Whoever is told so has to ask again.
+        asked.is_taken()
         self._did["questions only for oneself" if only_for_me else "questions with /ask"] += 1
+        self._did["files with /ask"] += bool(more)
         if only_for_me:
             self._shown[answer.id] = number
 
     async def _choose(self) -> None:
-        discord = self._discord
         # Cleo is whose recent messages go along.
-        person = self._random.choice([discord.ada, discord.max, discord.bo])
+        person = self._town.pick.choice([self._discord.ada, self._discord.max, self._discord.bo])
+        if person in self._choosing:
+            return  # Nobody chooses in two messages at once.
+        self._choosing.add(person)
+        try:
+            await self._choose_as(person)
+        finally:
+            self._choosing.discard(person)
+
+    async def _choose_as(self, person: User) -> None:
+        discord = self._discord
         said = await (await discord.slash(person, discord.general, "settings")).answered(_PATIENCE)
-        button = self._random.choice([each for each in said.buttons if not each.get("disabled")])
+        button = self._town.pick.choice([each for each in said.buttons if not each.get("disabled")])
         self._chosen[person.id] = None
         before = len(said.shown)
         await (await discord.press(person, said, button["custom_id"])).acknowledged(_PATIENCE)
@@ -139,13 +107,13 @@ class Askers:
         """Ask for oneself wherever there is an end that its asker was not shown, until there is none."""
         for _ in range(_ROUNDS):
             unseen = {(row["channel"], row["user_id"]) for row in _private(rows) if not row["delivered"]}
+            if not unseen:
+                return
             for channel, user_id in unseen:
                 world = self._discord.world
                 place = world.channels[int(channel.partition(":")[0])]
-                with suppress(AssertionError):
-                    await (await self._ask(place, world.users[user_id], only_for_me=True))
-            if not unseen:
-                return
+                self._town.begin(self._ask(place, world.users[user_id], only_for_me=True))
+            await self._town.rest()
             # Earlier ends come after the answer.
             await asyncio.sleep(5)
 

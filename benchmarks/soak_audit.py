@@ -84,6 +84,9 @@ def _disagreements(row: Row, heads: list[Message], ids: list[int | None]) -> lis
     if said != row["reply"].split():
         found.append(f"shows {len(said)} words, has {len(row['reply'].split())} ({row['state']}, {row['failure']})")
     note = _NOTES.get(row["state"]) or _NOTES.get(row["failure"] or "")
+    if note and row["attempt"] > 1 and row["reply"]:
+        # An attempt without text keeps the reply before it on record, with its end, and shows how it ended itself.
+        note = "|".join(_NOTES.values())
     if note and not re.search(note, text):
         found.append(f"is {row['state']} ({row['failure']}) and says {text[-80:]!r}")
     if row["state"] == "complete" and row["failure"] is None and "\n-# I was" in text:

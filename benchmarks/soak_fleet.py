@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import statistics
 import tempfile
 import time
 from collections import deque
@@ -20,8 +21,11 @@ import psycopg
 
 from benchmarks.harness import bot
 from benchmarks.soak_lives import AWAY, SETTINGS, Scene
+from benchmarks.soak_takeovers import Takeovers
+from bot.standin.entities import Channel
 from bot.standin.rest import Exchange
 from bot.standin.server import DiscordStandin
+from bot.standin.sharding import shard_of
 from bot.store.engine import Row
 from bot.store.postgresql.connection import Record
 from tests.postgresql import Server, installed
@@ -36,6 +40,8 @@ _UPDATE = 40.0
 """Seconds for a process to end by itself after SIGTERM."""
 _A_SECOND = 50
 """Requests that Discord allows in any second."""
+_NEEDED = ("kill -9", "kill -9 of the database", "frozen processes", "rolling restarts", "takeovers")
+"""What a run that had none of it does not try, as the ledger names it."""
 
 
 @contextmanager
@@ -67,11 +73,12 @@ class Fleet:
         """The ids of processes that were told to end, or killed."""
         self._database_went: list[tuple[float, float]] = []
         """When the database went, and came back."""
+        self._takeovers = Takeovers()
         self._rate = _Rate(scene.discord)
 
-    @property
-    def alive(self) -> bool:
-        return self._scene.discord.gateway.connected
+    def serves(self, channel: Channel) -> bool:
+        shard = shard_of(channel.guild.id if channel.guild else None, self._count)
+        return (shard, self._count) in self._scene.discord.gateway.shards
 
     @asynccontextmanager
     async def first(self) -> AsyncIterator[None]:
@@ -87,7 +94,7 @@ class Fleet:
             process.kill()
         self._scene.killed()
         try:
-            await self._scene.discord.wait_for(lambda: not self.alive, _START)
+            await self._scene.discord.wait_for(lambda: not self._scene.discord.gateway.connected, _START)
             with suppress(AssertionError):
                 await self._scene.discord.ready(_START)
             yield
@@ -105,10 +112,17 @@ class Fleet:
     def log(self) -> str:
         return "\n".join(file.read_text() for file in sorted(self._scene.folder.glob("bot-*.log")))
 
+    def progress(self) -> str:
+        did = self._scene.ledger.did
+        return ", ".join(f"{name} {did[name]}" for name in _NEEDED if did[name])
+
+    def _log(self, number: int) -> Path:
+        return self._scene.folder / f"bot-{number}.log"
+
     async def _member(self, number: int) -> None:
         """One process, started again whenever it has ended."""
         while True:
-            with (self._scene.folder / f"bot-{number}.log").open("ab") as log:
+            with self._log(number).open("ab") as log:
                 begins = log.tell()
                 settings = {**SETTINGS, "SHARDS": f"1/{self._count}", "DATABASE_URL": self._url, "DATABASE_PATH": ""}
                 async with bot(self._scene.discord, self._scene.model, log, **settings) as process:
@@ -123,7 +137,7 @@ class Fleet:
     def _judge(self, number: int, process: asyncio.subprocess.Process, begins: int) -> None:
         if process.pid in self._ended:
             return
-        said = (self._scene.folder / f"bot-{number}.log").read_bytes()[begins:].decode()
+        said = self._log(number).read_bytes()[begins:].decode()
         if process.returncode == 1 and "has connected to Gateway" not in said:
             # By Discord, or since the database was away.
             self._scene.ledger.did["refused at the start"] += 1
@@ -145,19 +159,22 @@ class Fleet:
 
     async def _kill(self) -> None:
         if self._processes:
-            process = self._scene.pick.choice(list(self._processes.values()))
+            number, process = self._scene.pick.choice(list(self._processes.items()))
             self._ended.add(process.pid)
             process.kill()
+            self._takeovers.held_up(number)
             self._scene.ledger.did["kill -9"] += 1
             self._scene.killed()
 
     async def _freeze(self) -> None:
         if self._processes:
-            process = self._scene.pick.choice(list(self._processes.values()))
+            number, process = self._scene.pick.choice(list(self._processes.items()))
             process.send_signal(signal.SIGSTOP)
+            self._takeovers.held_up(number)
             await asyncio.sleep(self._scene.pick.uniform(*_FROZEN))
             with suppress(ProcessLookupError):
                 process.send_signal(signal.SIGCONT)
+                self._takeovers.goes_on(number)
             self._scene.ledger.did["frozen processes"] += 1
             self._scene.killed()
 
@@ -170,6 +187,7 @@ class Fleet:
             self._ended.add(process.pid)
             with suppress(ProcessLookupError):
                 process.terminate()
+                self._takeovers.held_up(number)
             try:
                 await asyncio.wait_for(process.wait(), _UPDATE)
             except TimeoutError:
@@ -193,20 +211,23 @@ class Fleet:
         wrong = []
         shards = self.rows("SELECT shard, released FROM shards")
         served = sorted(row["shard"] for row in shards if not row["released"])
-        if served != list(range(self._count)) or not self.alive:
-            wrong.append(
-                f"of {self._count} shards, {served} are served, {self._scene.discord.gateway.shards} are connected"
-            )
-        self._scene.ledger.did["takeovers"] = self.log().count("claims: serving ") - self._count
-        if self._scene.ledger.did["takeovers"] <= 0:
-            wrong.append("no process took over from another")
-        if early := self._scene.discord.gateway.starts.too_early:
+        gateway, did = self._scene.discord.gateway, self._scene.ledger.did
+        if served != list(range(self._count)) or not gateway.connected:
+            wrong.append(f"of {self._count} shards, {served} are served, {gateway.shards} are connected")
+        took = self._takeovers.seconds(
+            {number: self._log(number).read_text() for number in range(self._count + 1) if self._log(number).exists()}
+        )
+        did["takeovers"] = len(took)
+        if took:
+            print(f"took:   {statistics.median(took):.1f} s to take over, at worst {max(took):.1f} s", flush=True)
+        wrong += [f"the run had no {each}: make it longer" for each in _NEEDED if not did[each]]
+        if early := gateway.starts.too_early:
             wrong.append(f"{early} sessions were asked for too early")
         most = 0
         for at, count in self._rate.busy:
             if not any(-1 <= at - went <= 2 for went, _ in self._database_went):
                 most = max(most, count)
-        self._scene.ledger.did["requests in the busiest second"] = max(self._rate.most, most)
+        did["requests in the busiest second"] = self._rate.most
         if most > _A_SECOND:
             wrong.append(f"{most} requests within a second")
         return wrong

@@ -5,8 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from bot.standin.entities import Message, MessageType, User
+from bot.standin.entities import Channel, Message, MessageType, User
 from bot.standin.server import DiscordStandin
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What somebody is about to ask. It may never get to the bot."""
+
+    channel: Channel
+    by: User
 
 
 @dataclass
@@ -27,14 +35,26 @@ class Asked:
     private: bool = False
     """Whether only the asker sees the answer."""
 
+    def is_taken(self) -> None:
+        """Note that the bot is known to have accepted it. An answer for oneself is audited by its asker."""
+        self.forgotten = self.excused = self.private
+
 
 @dataclass
 class Ledger:
     """What happened, and what was found wrong with it."""
 
+    questions: list[Question] = field(default_factory=list)
+    """All that people began to ask, by number."""
     asked: list[Asked] = field(default_factory=list)
+    """What people are seen to have asked."""
     did: Counter[str] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
+
+    def number(self, channel: Channel, by: User) -> int:
+        """The number of a question that somebody is about to ask."""
+        self.questions.append(Question(channel, by))
+        return len(self.questions) - 1
 
 
 def heads_of(discord: DiscordStandin, asked: Asked) -> list[Message]:

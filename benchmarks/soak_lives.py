@@ -14,6 +14,7 @@ from typing import Protocol
 
 from benchmarks.harness import bot
 from benchmarks.soak_ledger import Ledger
+from bot.standin.entities import Channel
 from bot.standin.model import ModelStandin
 from bot.standin.server import DiscordStandin
 from bot.store.engine import Row
@@ -39,9 +40,8 @@ SETTINGS = {
 class Lives(Protocol):
     """The bot, as one process or as several."""
 
-    @property
-    def alive(self) -> bool:
-        """Whether everything is served now."""
+    def serves(self, channel: Channel) -> bool:
+        """Whether the bot is connected to where the channel is."""
 
     def first(self) -> AbstractAsyncContextManager[None]:
         """The bot runs, and nothing is done to it."""
@@ -61,6 +61,9 @@ class Lives(Protocol):
     def log(self) -> str:
         """What the bot logged."""
 
+    def progress(self) -> str:
+        """What was done to it so far."""
+
 
 @dataclass(frozen=True, slots=True)
 class Scene:
@@ -79,8 +82,11 @@ class OneProcess:
     """One process on a file of SQLite's."""
 
     def __init__(self, scene: Scene) -> None:
-        self.alive = False
+        self._alive = False
         self._scene = scene
+
+    def serves(self, channel: Channel) -> bool:
+        return self._alive
 
     @asynccontextmanager
     async def first(self) -> AsyncIterator[None]:
@@ -111,6 +117,9 @@ class OneProcess:
     def log(self) -> str:
         return (self._scene.folder / "bot.log").read_text()
 
+    def progress(self) -> str:
+        return f"{self._scene.ledger.did['kill -9']} kills"
+
     @asynccontextmanager
     async def _life(self, *, gently: bool = False) -> AsyncIterator[asyncio.subprocess.Process]:
         """The bot as a process, from its start to a kill -9."""
@@ -125,9 +134,9 @@ class OneProcess:
                 with suppress(AssertionError):
                     await self._scene.discord.ready(patience)
                     connected = True
-                self.alive = True
+                self._alive = True
                 yield process
-                self.alive = False
+                self._alive = False
                 # Of the session that an earlier process has started just before, the new one cannot know.
                 if starts.too_early > too_early + 1:
                     self._scene.ledger.wrong.append(f"{starts.too_early - too_early} sessions were asked for too early")

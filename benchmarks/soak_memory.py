@@ -6,18 +6,15 @@ only. A search must find exactly what is remembered.
 
 from __future__ import annotations
 
-import asyncio
-import random
 import re
 from collections import Counter
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from benchmarks.soak_summaries import asks_for_summary, asks_for_title
+from benchmarks.soak_town import Town
 from bot.standin.entities import Channel, Message, User
 from bot.standin.model import ModelStandin
-from bot.standin.server import DiscordStandin
 from bot.store.engine import Row
 
 _PATIENCE = 10.0
@@ -42,50 +39,21 @@ class Noted:
 
 
 class MemoryUsers:
-    """People who add and delete notes and search, in `places`, of which direct messages belong to one person.
+    """People who add and delete notes and search, anywhere in a town."""
 
-    `questions` returns all that was asked so far, by number, and by whom. `did` counts what they did, and `wrong` takes
-    what is found wrong.
-    """
-
-    def __init__(
-        self,
-        pick: random.Random,
-        discord: DiscordStandin,
-        places: Sequence[Channel],
-        direct: Mapping[int, User],
-        questions: Callable[[], Sequence[tuple[Message, User]]],
-        did: Counter[str],
-        wrong: list[str],
-    ) -> None:
-        self._random = pick
-        self._discord = discord
-        self._places = places
-        self._direct = direct
-        self._questions = questions
-        self._did = did
-        self._wrong = wrong
+    def __init__(self, town: Town) -> None:
+        self._town = town
+        self._discord = town.discord
+        self._did = town.ledger.did
+        self._wrong = town.ledger.wrong
         self._noted: list[Noted] = []
-        self._aside: set[asyncio.Task[None]] = set()
 
     async def act(self) -> None:
-        """Begin what somebody does in several steps, beside what people do otherwise."""
-        channel = self._random.choice(self._places)
-        people = [self._discord.ada, self._discord.max, self._discord.bo, self._discord.cleo]
-        person = self._direct.get(channel.id) or self._random.choice(people)
-        deed = self._random.choices([self._add_note, self._delete_note, self._search], [3, 1, 3])[0]
-        task = asyncio.create_task(self._done(deed(channel, person)))
-        self._aside.add(task)
-        task.add_done_callback(self._aside.discard)
-
-    async def rest(self) -> None:
-        """Wait until nobody does anything any more."""
-        await asyncio.gather(*self._aside)
-
-    async def _done(self, deed: Coroutine[object, object, None]) -> None:
-        # The bot may be away, or be killed between any two steps.
-        with suppress(AssertionError, LookupError, PermissionError):
-            await deed
+        """Do one thing."""
+        pick = self._town.pick
+        channel = pick.choice(self._town.places)
+        deed = pick.choices([self._add_note, self._delete_note, self._search], [3, 1, 3])[0]
+        await deed(channel, self._town.somebody_in(channel))
 
     async def _notes_shown(self, channel: Channel, person: User) -> Message:
         used = await self._discord.slash(person, channel, "memory")
@@ -104,7 +72,7 @@ class MemoryUsers:
     async def _delete_note(self, channel: Channel, person: User) -> None:
         shown = await self._notes_shown(channel, person)
         listed = re.findall(r"^(\d+)\. (.+)$", shown.content, re.MULTILINE)
-        number, text = self._random.choice(listed or [("", "")])
+        number, text = self._town.pick.choice(listed or [("", "")])
         for note in self._noted:
             if note.text == text:
                 note.deleting = True
@@ -125,19 +93,19 @@ class MemoryUsers:
     def _found(self, channel: Channel, shown: Message) -> list[int]:
         """The questions that a page of a search shows. They must be of its channel."""
         found = [int(each) for each in _ASKED.findall(shown.content)]
-        here = {asked.id for asked, _ in self._questions() if asked.channel is channel}
+        here = {asked.message.id for asked in self._town.ledger.asked if asked.message.channel is channel}
         self._wrong += [f"a search in #{channel.name} shows {each}" for each in found if each not in here]
         return found
 
     async def audit(self, model: ModelStandin, rows: Rows) -> None:
         """Compare notes and searches with what is on record and what the model was sent, once all is quiet."""
-        for place in dict.fromkeys(self._places):
+        for place in dict.fromkeys(self._town.places):
             await self._search_everything(place, rows)
         self._audit_notes(model, rows)
 
     async def _search_everything(self, channel: Channel, rows: Rows) -> None:
         """Go through all pages of a search for every question, which must be those on record."""
-        person = self._direct.get(channel.id) or self._discord.ada
+        person = self._town.direct.get(channel.id) or self._discord.ada
         used = await self._discord.slash(person, channel, "memory", search="question")
         shown = await used.answered(_PATIENCE)
         found = self._found(channel, shown)
@@ -158,7 +126,7 @@ class MemoryUsers:
             self._wrong.append(f"a search in #{channel.name} shows {len(found)} of {len(kept)} questions")
 
     def _audit_notes(self, model: ModelStandin, rows: Rows) -> None:
-        questions = self._questions()
+        questions = self._town.ledger.questions
         kept = {(row["user_id"], row["guild_id"], row["text"]) for row in rows("SELECT * FROM notes")}
         noted = {(note.user.id, note.guild_id, note.text): note for note in self._noted}
         self._wrong += [f"a note that nobody wrote: {each}" for each in kept - noted.keys()]
@@ -174,13 +142,13 @@ class MemoryUsers:
             if number >= len(questions):
                 self._wrong.append(f"a request asks question {number}, which nobody was seen to ask")
                 continue
-            asked, asker = questions[number]
-            guild_id = asked.channel.guild.id if asked.channel.guild else None
-            own = {each for each in _NOTE.findall(question) if (asker.id, guild_id, each) in noted}
+            channel, by = questions[number].channel, questions[number].by
+            guild_id = channel.guild.id if channel.guild else None
+            own = {each for each in _NOTE.findall(question) if (by.id, guild_id, each) in noted}
             sent = Counter(each for text in said for each in _NOTE.findall(text))
             self._did["requests with notes"] += bool(own)
             self._wrong += [
-                f"{each!r} was sent with {asked.content!r}" for each in sent if each not in own or sent[each] > 1
+                f"{each!r} was sent with question {number}" for each in sent if each not in own or sent[each] > 1
             ]
 
 

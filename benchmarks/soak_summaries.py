@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
+from benchmarks.soak_ledger import Question
 from bot.core.summarizing import ASKED_FOR
 from bot.core.titles import ASKED_FOR_TITLE
-from bot.standin.entities import Message
 from bot.standin.model import Request
 from bot.store.engine import Row
 
@@ -27,7 +27,7 @@ def asks_for_title(request: Request) -> bool:
 
 def audit(
     requests: Sequence[Request],
-    questions: Sequence[Message],
+    questions: Sequence[Question],
     rows: Callable[[str], Sequence[Row]],
     did: Counter[str],
 ) -> list[str]:

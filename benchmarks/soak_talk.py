@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import random
-from collections import Counter
 from collections.abc import Callable, Sequence
 
+from benchmarks.soak_town import Town
 from bot.standin.entities import Channel, Message, walk_components
 from bot.standin.interactions import Interaction
 from bot.standin.model import Request
 from bot.standin.parts import text_of
-from bot.standin.server import DiscordStandin
 from bot.store.engine import Row
 
 _PATIENCE = 30.0
@@ -19,26 +17,14 @@ _CHATTER = "chatter"
 
 
 class Talkers:
-    """People who mention nobody: Dora in a channel of her own, where the bot answers all, and Cleo in #general.
+    """People who mention nobody: Dora in a channel of her own, where the bot answers all, and Cleo in #general."""
 
-    `asked` takes each question, and `number` returns the number of the next one. `did` counts what they did.
-    """
-
-    def __init__(
-        self,
-        pick: random.Random,
-        discord: DiscordStandin,
-        asked: Callable[[Message], None],
-        number: Callable[[], int],
-        did: Counter[str],
-    ) -> None:
-        self._random = pick
-        self._discord = discord
-        self._asked = asked
-        self._did = did
-        self._number = number
-        self._quay = discord.add_channel("quay")
-        self._dora = discord.add_user("dora", "Dora")
+    def __init__(self, town: Town) -> None:
+        self._town = town
+        self._discord = town.discord
+        self._did = town.ledger.did
+        self._quay = town.discord.add_channel("quay")
+        self._dora = town.discord.add_user("dora", "Dora")
 
     async def settle(self, in_threads: Channel) -> None:
         """Let a moderator choose in /server where the bot answers without a mention, in threads, and what it reads."""
@@ -50,10 +36,12 @@ class Talkers:
 
     async def act(self) -> None:
         """Say one thing."""
-        if self._random.random() < 0.5:
-            await self._discord.say(self._discord.general, self._discord.cleo, f"{_CHATTER} {self._random.random()}")
+        town = self._town
+        if town.pick.random() < 0.5:
+            await self._discord.say(self._discord.general, self._discord.cleo, f"{_CHATTER} {town.pick.random()}")
         else:
-            self._asked(await self._discord.say(self._quay, self._dora, f"question {self._number()}"))
+            number = town.ledger.number(self._quay, self._dora)
+            town.note(await self._discord.say(self._quay, self._dora, f"question {number}"))
             self._did["questions without a mention"] += 1
 
     def audit(self, requests: Sequence[Request], rows: Callable[[str], list[Row]]) -> list[str]:

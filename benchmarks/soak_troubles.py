@@ -10,6 +10,11 @@ from bot.standin.faults import ConnectionReset, RateLimited, RestAction, ServerE
 from bot.standin.script import REFUSALS, Drop, Reply, Step
 from bot.standin.server import DiscordStandin
 
+REQUESTS = (RateLimited, ServerError, ConnectionReset, Slow)
+CONNECTIONS = ("event twice", "connection cut", "told to reconnect", "session invalid")
+KINDS = (*(each.__name__ for each in REQUESTS), *CONNECTIONS)
+"""All that goes wrong on Discord, as the ledger names it."""
+
 
 def drawn_step(pick: random.Random) -> Step:
     """What the model does with one request: mostly well."""
@@ -34,8 +39,8 @@ async def make_trouble(pick: random.Random, discord: DiscordStandin, did: Counte
     faults, gateway = discord.faults, discord.gateway
     while True:
         await asyncio.sleep(pick.expovariate(1 / 2.5))
-        kind = pick.choices(["rest", "event", "drop", "reconnect", "invalid"], [70, 10, 8, 6, 6])[0]
-        if kind == "rest":
+        kind = pick.choices(["request", *CONNECTIONS], [70, 10, 8, 6, 6])[0]
+        if kind == "request":
             actions: list[RestAction] = [
                 RateLimited(pick.uniform(0.2, 3)),
                 RateLimited(pick.uniform(0.2, 3), "global"),
@@ -50,11 +55,12 @@ async def make_trouble(pick: random.Random, discord: DiscordStandin, did: Counte
             did[type(action).__name__] += 1
             continue
         did[kind] += 1
-        if kind == "event":
+        shard = pick.choice([None, *sorted(id_ for id_, _ in gateway.shards)])
+        if kind == "event twice":
             faults.add(Twice(), event="MESSAGE_CREATE")
-        elif kind == "drop":
-            await gateway.drop(pick.choice([None, 1001, 4000]))
-        elif kind == "reconnect":
-            await gateway.reconnect()
+        elif kind == "connection cut":
+            await gateway.drop(pick.choice([None, 1001, 4000]), shard=shard)
+        elif kind == "told to reconnect":
+            await gateway.reconnect(shard=shard)
         else:
-            await gateway.invalidate()
+            await gateway.invalidate(shard=shard)
