@@ -26,6 +26,8 @@ IDENTIFY_EVERY = 5.0
 """Seconds that Discord asks for between two IDENTIFYs of a bucket."""
 LONGEST_PAUSE = 60.0
 """Seconds between two attempts at a request or a connection at the most."""
+_DATABASE_PAUSE = 0.5
+"""Seconds until the database is asked again that was away."""
 FAILURES = (discord.DiscordException, aiohttp.ClientError, OSError)
 """The exceptions of a request that failed."""
 
@@ -100,13 +102,23 @@ class SessionStarts:
                 self._reserved.discard(shard_id)
 
     async def _wait_for_others(self, bucket: int) -> None:
-        """Wait until no other process may be starting a session in a bucket. Without the database, nobody is known."""
+        """Wait until no other process may be starting a session in a bucket.
+
+        While the database is away nobody knows, and nobody could be answered: what comes meanwhile is found later.
+        """
         if self._shared is None:
             return
-        try:
-            await asyncio.sleep(await self._shared.identify_in(bucket))
-        except StoreError as error:
-            log.warning("connecting without knowing whether another process does so now: %s", error)
+        told = False
+        while True:
+            try:
+                wait = await self._shared.identify_in(bucket)
+                break
+            except StoreError as error:
+                if not told:
+                    log.warning("connecting to Discord once the database says that no other process does so: %s", error)
+                told = True
+            await asyncio.sleep(_DATABASE_PAUSE)
+        await asyncio.sleep(wait)
 
     async def before_identify(self, shard_id: int) -> None:
         """Wait until a shard may identify itself, which it has to do then."""

@@ -300,6 +300,23 @@ async def test_process_waits_for_a_database_that_is_away(
         await asyncio.to_thread(postgresql_server.start)
 
 
+async def test_session_is_started_once_the_database_knows_who_else_starts_one(
+    discord: DiscordStandin, start_process: StartProcess, postgresql_server: Server
+) -> None:
+    async with start_process("auto") as process:
+        await discord.ready()
+        await asyncio.to_thread(postgresql_server.stop)
+        try:
+            sessions = discord.gateway.identifies
+            await discord.gateway.invalidate()
+            await process.says("connecting to Discord once the database says that no other process does so")
+            assert discord.gateway.identifies == sessions
+        finally:
+            await asyncio.to_thread(postgresql_server.start)
+        await discord.ready()
+        assert discord.gateway.identifies == sessions + 1
+
+
 @pytest.mark.standin(sharding=Sharding(identify_every=5.0, max_concurrency=1))
 async def test_processes_that_start_at_once_connect_one_after_the_other(
     discord: DiscordStandin, model: ModelStandin, start_process: StartProcess

@@ -136,6 +136,19 @@ async def test_one_bucket_of_sessions_has_one_start_at_a_time(postgresql_url: st
         assert await shared.identify_in(1) < 0.1, "another bucket does not wait"
 
 
+async def test_start_of_a_session_is_known_after_the_database_has_failed(
+    postgresql_server: Server, postgresql_url: str
+) -> None:
+    async with PostgreSQLEngine.open(postgresql_url, serving=False) as engine:
+        shared = SharedRequests(engine)
+        began = asyncio.get_running_loop().time()
+        assert await shared.identify_in(0) == 0
+        await asyncio.to_thread(postgresql_server.stop)
+        await asyncio.to_thread(postgresql_server.start)
+        wait = await shared.identify_in(0)
+        assert asyncio.get_running_loop().time() + wait > began + 5
+
+
 async def test_clock_of_the_database_that_was_far_ahead_does_not_keep_everybody_waiting(
     postgresql_server: Server, postgresql_url: str
 ) -> None:
