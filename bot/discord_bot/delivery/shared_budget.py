@@ -31,6 +31,8 @@ _PAUSE = 1.0
 """Seconds without requests once it is out of reach: other processes may be using what was drawn before."""
 _TRY_AGAIN = 1.0
 """Seconds between two tries to draw while it is out of reach."""
+_OTHERS_FIND_WITHIN = 2.5
+"""Seconds from when one process can draw again until all others have tried to."""
 _LOOK_AGAIN = 0.05
 """Seconds until somebody who waits for a slot looks again, where nothing wakes them."""
 
@@ -38,7 +40,8 @@ _LOOK_AGAIN = 0.05
 class SharedBudget(Budget):
     """One process's part of the budget.
 
-    While nothing can be drawn, the processes seen last share the budget evenly.
+    While nothing can be drawn, the processes seen last share the budget evenly. So they do a little longer, until no
+    other one uses its share without drawing for it.
     """
 
     def __init__(self, limits: SharedLimits) -> None:
@@ -56,6 +59,8 @@ class SharedBudget(Budget):
         self._processes = 1
         self._away = False
         self._next_try = float("-inf")
+        self._share_until = float("-inf")
+        """Until when no more than an even share is used, though slots can be drawn."""
         self._own_until = float("-inf")
 
     def at(self, now: float) -> float:
@@ -95,7 +100,8 @@ class SharedBudget(Budget):
         if self._slots:
             return self._slots[0]
         if not self._asked:
-            self._wanted = min(_MOST, self._wanted + 1)
+            # A slot of an even share is later than what was drawn for it, the more so the more are drawn at once.
+            self._wanted = min(1 if self._away or now < self._share_until else _MOST, self._wanted + 1)
             self._draw_soon()
         return now + _LOOK_AGAIN
 
@@ -127,29 +133,41 @@ class SharedBudget(Budget):
     async def _drawn(self, number: int) -> list[float]:
         """When so many requests may go, in the event loop's time."""
         loop = asyncio.get_running_loop()
-        if loop.time() >= self._next_try:
-            try:
-                async with asyncio.timeout(_DRAW_TIMEOUT):
-                    last_in, processes = await self._limits.draw(number, PER_SECOND, BURST)
-            except (StoreError, TimeoutError) as error:
-                now = loop.time()
-                if not self._away:
-                    log.warning(
-                        "cannot share Discord's limit of requests with the other processes: 1 of %d parts of it is used"
-                        " here until the database answers: %s",
-                        self._processes,
-                        error or "no answer",
-                    )
-                    self._away = True
-                    self._own_until = now + _PAUSE
-                self._next_try = now + _TRY_AGAIN
-            else:
-                self._away = False
-                self._processes = max(1, processes)
-                last = loop.time() + last_in
-                return [last - (number - 1 - each) / PER_SECOND for each in range(number)]
+        asked_at = loop.time()
+        if asked_at < self._next_try:
+            return self._share(number)
+        try:
+            async with asyncio.timeout(_DRAW_TIMEOUT):
+                last_in, processes = await self._limits.draw(number, PER_SECOND, BURST)
+        except (StoreError, TimeoutError) as error:
+            now = loop.time()
+            if not self._away:
+                log.warning(
+                    "cannot share Discord's limit of requests with the other processes: 1 of %d parts of it is used"
+                    " here until the database answers: %s",
+                    self._processes,
+                    error or "no answer",
+                )
+                self._away = True
+                self._own_until = now + _PAUSE
+            self._next_try = now + _TRY_AGAIN
+            return self._share(number)
+        now = loop.time()
+        if self._away:
+            self._away = False
+            self._share_until = now + _OTHERS_FIND_WITHIN
+        self._processes = max(1, processes)
+        # The slots of an answer that was long under way are over: others have used the time since.
+        last = min(now, asked_at + TOLD_WITHIN) + last_in
+        slots = [last - (number - 1 - each) / PER_SECOND for each in range(number)]
+        # But where every answer takes long, one of them has to do.
+        slots[-1] = max(slots[-1], now - LASTS)
+        return list(map(max, slots, self._share(number))) if now < self._share_until else slots
+
+    def _share(self, number: int) -> list[float]:
+        """When so many requests may go as one of several processes that each use an even part of the budget."""
         gap = self._processes / PER_SECOND
-        self._own_until = max(self._own_until, loop.time() - gap)
+        self._own_until = max(self._own_until, asyncio.get_running_loop().time() - gap)
         slots = [self._own_until + gap * (1 + each) for each in range(number)]
         self._own_until = slots[-1]
         return slots

@@ -35,7 +35,7 @@ _DEFAULTS: dict[str, str | int] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 15_000,
 }
-_LONGEST_PAUSE_S = 2.0
+_LONGEST_PAUSE_S = 1.0
 """Seconds after a failed attempt to connect for which the next one fails at once, at the most."""
 
 
