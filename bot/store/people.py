@@ -10,11 +10,12 @@ from bot.core.records import ExportedTurn, UserRecord
 from bot.core.turns import TurnState
 from bot.store.engine import Engine, Lock, Value
 from bot.store.guild_rules import IN_FORCE
+from bot.store.hourly_questions import PAYS_FOR_OTHERS
 from bot.store.names import named_prompts
 from bot.store.part import Part
 from bot.store.person_settings import LEAVE_OUT
 from bot.store.pictures import pictures_of
-from bot.store.quotas import PAYS_FOR_OTHERS, QuotaStore
+from bot.store.quotas import QuotaStore
 from bot.store.rows import TURN_IDS, conversation_of, ids_in, name_of
 
 FORGOTTEN_QUOTE = platform_note("They are replying to a message that was forgotten.")

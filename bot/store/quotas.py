@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from bot.core.changes import Announcement, Change
 from bot.core.errors import StoreError
@@ -14,123 +14,17 @@ from bot.core.turns import Attempt, Prompt
 from bot.core.usage import DAY, MICRO, Price, UsageToday
 from bot.store.engine import Engine, Lock, Row, Rows, Statement, Value
 from bot.store.forgotten_use import HOUR, ForgottenUse
+from bot.store.hourly_questions import AT_LIMIT, exceeded_questions
 from bot.store.part import Part
 from bot.store.processed import PROCESSED
+from bot.store.quota_sums import ATTEMPT, SETTLED, SOMEBODY, SPENT, SUMMARY, room
 
 log = logging.getLogger(__name__)
 
-MAX_FAILED = 3
-"""The multiple of the hourly quota that a user may ask if questions fail and so do not count: a failure costs too."""
-
-# Who asked for the latest attempt at a turn. Without a record, it is the turn's author.
-_PAYER = """
-    CASE WHEN EXISTS (SELECT 1 FROM recent_questions WHERE turn_id = turns.id)
-    THEN (SELECT user_id FROM recent_questions WHERE turn_id = turns.id ORDER BY attempt DESC LIMIT 1)
-    ELSE turns.user_id END
-    """
-PAYS_FOR_OTHERS = """
-    EXISTS (
-        SELECT 1 FROM stored_turns
-        WHERE stored_turns.id = turn_id AND delivered = 0
-          AND coalesce(stored_turns.user_id, 0) <> coalesce(recent_questions.user_id, 0)
-    )
-    """
-"""SQL condition for a row of `recent_questions` that still says who pays for an attempt at another person's turn."""
-_ASKED = f"""
-    SELECT at, counts FROM recent_questions WHERE user_id = :user_id AND at > :now - {HOUR}
-    UNION ALL
-    SELECT CAST(json_extract(value, '$[0]') AS BIGINT), CAST(json_extract(value, '$[1]') AS BIGINT)
-    FROM json_each(:carried_questions, '$')
-    """
-AT_LIMIT = f"""
-    SELECT at, questions FROM (
-        SELECT * FROM (
-            SELECT at, :most AS questions FROM ({_ASKED}) AS asked WHERE counts = 1
-            ORDER BY at DESC LIMIT 1 OFFSET coalesce(:most, 1) - 1
-        ) AS counted
-        UNION ALL SELECT * FROM (
-            SELECT at, {MAX_FAILED} * :most FROM ({_ASKED}) AS asked
-            ORDER BY at DESC LIMIT 1 OFFSET {MAX_FAILED} * coalesce(:most, 1) - 1
-        ) AS tried
-    ) AS full_hour
-    WHERE :most IS NOT NULL ORDER BY at DESC LIMIT 1
-    """
-"""SQL for the oldest of a user's questions that fill the hourly quota, and their number. It is the first to go."""
-
-# The user and the guild that these statements are about.
-_SOMEBODY = "(SELECT :user AS user_id, :guild AS guild_id) AS asker"
-_ATTEMPT = f"""
-    (
-        SELECT turns.id AS turn_id, attempt, {_PAYER} AS user_id, guild_id
-        FROM turns JOIN conversations ON conversations.id = conversation_id
-        WHERE turns.id = :turn AND turns.attempt = :attempt
-    ) AS asker
-    """
-_SPENT = {
-    quota: f"coalesce((SELECT {amount} FROM daily_usage WHERE day = :day AND scope = '{scope}' AND id = {of}), 0)"
-    for quota, amount, scope, of in (
-        (Quota.USER, "tokens", "user", "asker.user_id"),
-        (Quota.GUILD, "tokens", "guild", "asker.guild_id"),
-        (Quota.TOTAL, "tokens", "total", "0"),
-        (Quota.BUDGET, "cost", "total", "0"),
-    )
-}
-_CARRIED = """
-    coalesce(
-        (
-            SELECT CAST(json_extract(value, '$[1]') AS BIGINT) FROM json_each(:carried, '$')
-            WHERE CAST(json_extract(value, '$[0]') AS BIGINT) = asker.user_id
-        ),
-        0
-    )
-    """
-_SPENT[Quota.USER] = f"({_SPENT[Quota.USER]} + {_CARRIED})"
-_OPEN = "FROM charges INDEXED BY charges_open WHERE settled = 0 AND day = :day"
-_SETTLED = {
-    quota: f"({_SPENT[quota]} - coalesce((SELECT CAST(sum({amount}) AS BIGINT) {_OPEN} {whose}), 0))"
-    for quota, amount, whose in (
-        (Quota.USER, "quota_tokens", "AND charges.user_id = asker.user_id"),
-        (Quota.GUILD, "quota_tokens", "AND charges.guild_id = asker.guild_id"),
-        (Quota.TOTAL, "quota_tokens", ""),
-        (Quota.BUDGET, "cost", ""),
-    )
-}
-_NO_LIMIT = 2**62
 _SUMS = (Lock("quotas"),)
 """What all reservations read before they add to it."""
 FREED = (Announcement(Change.FREED),)
 """Told with whatever releases what is reserved: a question may wait for it in another process."""
-# More millionths than the longest reply can cost. It keeps the product in `_room` within 64 bits.
-_ENOUGH_FOR_A_REPLY = 10**12
-
-
-def _room(used: Mapping[Quota, str]) -> str:
-    """SQL for the rest of the quota that has the least left. Money is the tokens of a reply that it pays for."""
-    money = f"min(:budget - {used[Quota.BUDGET]} - :prompt_cost, {_ENOUGH_FOR_A_REPLY})"
-    return f"""min(
-        min(
-            CASE WHEN :total IS NULL THEN {_NO_LIMIT} ELSE :total - {used[Quota.TOTAL]} END,
-            CASE WHEN :budget IS NULL THEN {_NO_LIMIT} ELSE :prompt + {money} * {MICRO} / :reply_price END
-        ),
-        min(
-            CASE WHEN :per_user IS NULL OR asker.user_id IS NULL THEN {_NO_LIMIT}
-            ELSE :per_user - {used[Quota.USER]} END,
-            CASE WHEN :per_guild IS NULL OR asker.guild_id IS NULL THEN {_NO_LIMIT}
-            ELSE :per_guild - {used[Quota.GUILD]} END
-        )
-    )"""
-
-
-# A summary is nobody's question: it is charged to the guild, and in a DM to the user whose DM it is.
-_SUMMARY = """
-    (
-        SELECT -summary.id AS turn_id, attempt, guild_id, CASE WHEN guild_id IS NULL THEN (
-            SELECT user_id FROM turns WHERE conversation_id = conversations.id ORDER BY position DESC LIMIT 1
-        ) END AS user_id
-        FROM stored_summaries AS summary JOIN conversations ON conversations.id = conversation_id
-        WHERE summary.id = :summary
-    ) AS asker
-    """
 _NEXT_ATTEMPT = "UPDATE stored_summaries SET attempt = attempt + 1 WHERE id = :summary RETURNING attempt"
 _SETTLE_KILLED = """
     UPDATE charges SET settled = 1, reply_tokens = reply_so_far
@@ -146,13 +40,13 @@ _RESERVE_FOR = f"""
     )
     SELECT turn_id, attempt, user_id, guild_id, :model, :day, :prompt, min(:reply, room - :prompt),
         :paid_prompt, :paid_cached, :paid_reply
-    FROM (SELECT *, {_room(_SPENT)} AS room FROM {{asker}}) AS asker
-    WHERE room >= :prompt + :minimum AND (room >= :prompt + :reply OR :accept_partial = 1 OR room >= {_room(_SETTLED)})
+    FROM (SELECT *, {room(SPENT)} AS room FROM {{asker}}) AS asker
+    WHERE room >= :prompt + :minimum AND (room >= :prompt + :reply OR :accept_partial = 1 OR room >= {room(SETTLED)})
     ON CONFLICT (turn_id, attempt) DO NOTHING
     RETURNING reply_tokens
     """
-_RESERVE = _RESERVE_FOR.format(asker=_ATTEMPT)
-_RESERVE_SUMMARY = _RESERVE_FOR.format(asker=_SUMMARY)
+_RESERVE = _RESERVE_FOR.format(asker=ATTEMPT)
+_RESERVE_SUMMARY = _RESERVE_FOR.format(asker=SUMMARY)
 # A further request of an attempt grows its charge, so that an attempt has one charge however often it asks. What was
 # spent is settled first, so that it stays charged where there is no room for more.
 _SETTLE_SPENT = """
@@ -166,21 +60,21 @@ _RESERVE_MORE = f"""
         requests = requests + 1,
         prompt_tokens = prompt_tokens + :prompt,
         reply_tokens = reply_tokens + min(:reply, asker.room - :prompt)
-    FROM (SELECT *, {_room(_SPENT)} AS room, {_room(_SETTLED)} AS settled_room FROM {_ATTEMPT}) AS asker
+    FROM (SELECT *, {room(SPENT)} AS room, {room(SETTLED)} AS settled_room FROM {ATTEMPT}) AS asker
     WHERE charges.turn_id = asker.turn_id AND charges.attempt = asker.attempt
       AND room >= :prompt + :minimum AND (room >= :prompt + :reply OR :accept_partial = 1 OR room >= settled_room)
     RETURNING reply_tokens - :spent_reply AS reply_tokens
     """
-_SETTLED_COLUMNS = ", ".join(f"{sql} AS used_{scope}" for scope, sql in _SETTLED.items())
+_SETTLED_COLUMNS = ", ".join(f"{sql} AS used_{scope}" for scope, sql in SETTLED.items())
 _RESERVED = f"""
     SELECT
         (SELECT reply_tokens FROM charges WHERE turn_id = asker.turn_id AND charges.attempt = asker.attempt) AS granted,
         user_id, guild_id, {_SETTLED_COLUMNS}
-    FROM {_ATTEMPT}
+    FROM {ATTEMPT}
     """
 # The sums that include reservations are quicker to read, and usually they leave enough room.
 _SHORT = f"""
-    SELECT user_id, guild_id, {_SETTLED_COLUMNS} FROM {_SOMEBODY} WHERE {_room(_SPENT)} < :prompt + :minimum
+    SELECT user_id, guild_id, {_SETTLED_COLUMNS} FROM {SOMEBODY} WHERE {room(SPENT)} < :prompt + :minimum
     """
 _SETTLE_LEFT_OVER = """
     UPDATE charges SET settled = 1, reply_tokens = reply_so_far,
@@ -222,13 +116,6 @@ def settlement(attempt: Attempt, usage: Usage | None, *, free: bool) -> Statemen
             "free": free,
         },
     )
-
-
-def exceeded_questions(at_limit: Rows) -> QuotaExceeded | None:
-    """The rows of `AT_LIMIT` as a quota that is used up, or None if there are none."""
-    if not at_limit:
-        return None
-    return QuotaExceeded(Quota.QUESTIONS, at_limit[0]["questions"], until=at_limit[0]["at"] + HOUR)
 
 
 class QuotaStore(Part):
@@ -442,14 +329,14 @@ class QuotaStore(Part):
 
         With them come the person's prompts of the last hour. Reservations are included if `reserved` is true.
         """
-        used = _SPENT if reserved else _SETTLED
+        used = SPENT if reserved else SETTLED
         [row] = await self._engine.read(
             f"""
             SELECT {", ".join(f"{sql} AS used_{quota}" for quota, sql in used.items())}, (
                 SELECT count(*) FROM recent_questions
                 WHERE recent_questions.user_id = asker.user_id AND counts = 1 AND at > :now - {HOUR}
             ) AS questions
-            FROM {_SOMEBODY}
+            FROM {SOMEBODY}
             """,
             user=user_id,
             guild=guild_id,
@@ -472,7 +359,7 @@ def _reply_price(price: Price | None) -> int:
 
 
 def _cost(price: Price | None, prompt_tokens: int, reply_tokens: int) -> int:
-    """The most that a request of this size costs, in millionths. Rounded as in `_room`."""
+    """The most that a request of this size costs, in millionths. Rounded as in `room`."""
     prompt = price.cost(Usage(prompt_tokens, 0)) if price else 0
     return prompt - -(reply_tokens * _reply_price(price)) // MICRO
 

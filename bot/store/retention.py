@@ -10,9 +10,9 @@ from bot.core.usage import DAY
 from bot.store.engine import Lock, Value
 from bot.store.forgotten_use import HOUR
 from bot.store.guilds import forget_decisions, left_before
+from bot.store.hourly_questions import PAYS_FOR_OTHERS
 from bot.store.part import Part
 from bot.store.people import FORGET_TURNS, FORGOTTEN_QUOTE
-from bot.store.quotas import PAYS_FOR_OTHERS
 from bot.store.rows import TURN_IDS, ids_in, lock_of
 
 _PROCESSED_DAYS = 2

@@ -18,6 +18,7 @@ from bot.core.turns import (
 )
 from bot.store.engine import Engine, Lock, Value
 from bot.store.files import prompt_in, with_files_of
+from bot.store.hourly_questions import AT_LIMIT, exceeded_questions
 from bot.store.names import keeping
 from bot.store.notes import USED
 from bot.store.part import ALL
@@ -25,7 +26,7 @@ from bot.store.people import FORGOTTEN_QUOTE
 from bot.store.pictures import keeping as keeping_pictures
 from bot.store.pictures import with_those_found
 from bot.store.processed import PROCESSED
-from bot.store.quotas import AT_LIMIT, FREED, QuotaStore, exceeded_questions, settlement
+from bot.store.quotas import FREED, QuotaStore, settlement
 from bot.store.rows import RUNNING, lock_of
 from bot.store.summaries import TITLE_DUE
 from bot.store.turn_reader import UNDELIVERED, TurnReader
