@@ -10,7 +10,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from bot.standin import payloads, rules
+from bot.standin import message_payloads, payloads, rules
 from bot.standin.composer import Composer
 from bot.standin.entities import Channel, ChannelType, Json, Message, MessageFlag, Permission, snowflake_at
 from bot.standin.errors import (
@@ -118,7 +118,7 @@ class ChannelRoutes:
     # Messages
 
     def _show(self, message: Message) -> Json:
-        return payloads.message(message, self._world.viewer(content=self._reads_everything()))
+        return message_payloads.message(message, self._world.viewer(content=self._reads_everything()))
 
     def _message(self, call: Incoming) -> Message:
         return self._composer.message(self._channel(call), call.id("message_id"))

@@ -25,7 +25,7 @@ from bot.standin.entities import (
     User,
     snowflake_at,
 )
-from bot.standin.payloads import Viewer
+from bot.standin.message_payloads import Viewer
 
 _FOUNDED = 1_600_000_000.0
 """The creation time of users and channels in seconds since the epoch. A fixed time gives fixed ids."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from bot.standin import payloads
+from bot.standin import message_payloads, payloads
 from bot.standin.answers import LONGEST_INPUT, TEXT_INPUT
 from bot.standin.cdn import Cdn
 from bot.standin.commands import SUBCOMMANDS, OptionType
@@ -97,7 +97,7 @@ class Options:
                 case Attachment():
                     # A file is uploaded with the command, and is not part of any message.
                     stored = self._cdn.store(value, self._channel)
-                    body.setdefault("attachments", {})[str(stored.id)] = payloads.attachment(stored)
+                    body.setdefault("attachments", {})[str(stored.id)] = message_payloads.attachment(stored)
         return body
 
     def selected(self, menu: Json, values: Sequence[str]) -> Json:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bot.standin import answers, payloads
+from bot.standin import answers, message_payloads
 from bot.standin.composer import Composer
 from bot.standin.entities import Json, Message, MessageFlag, MessageType
 from bot.standin.errors import ApiError, invalid_form, unknown
@@ -179,4 +179,4 @@ class InteractionRoutes:
         return self._show(message)
 
     def _show(self, message: Message) -> Json:
-        return payloads.message(message, self._world.viewer(content=True))
+        return message_payloads.message(message, self._world.viewer(content=True))

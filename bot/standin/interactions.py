@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from enum import IntEnum
 
-from bot.standin import payloads
+from bot.standin import message_payloads, payloads
 from bot.standin.directory import Event
 from bot.standin.entities import Channel, Json, Message, User
 from bot.standin.errors import unknown
@@ -220,5 +220,5 @@ class Interactions:
             body["guild"] = {"id": str(guild.id), "locale": "en-US", "features": []}
             body["guild_locale"] = "en-US"
         if interaction.source is not None:
-            body["message"] = payloads.message(interaction.source, world.viewer(content=True))
+            body["message"] = message_payloads.message(interaction.source, world.viewer(content=True))
         return body

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterable
 from typing import Any, TypeVar
 
-from bot.standin import mentions, payloads
+from bot.standin import mentions, message_payloads
 from bot.standin.cdn import Cdn
 from bot.standin.commands import MESSAGE, SLASH, USER, CommandBook
 from bot.standin.directory import Event
@@ -110,7 +110,7 @@ class People:
             author,
             "",
             flags=MessageFlag.HAS_SNAPSHOT,
-            forwarded=Forward(message, payloads.snapshot(message)),
+            forwarded=Forward(message, message_payloads.snapshot(message)),
         )
         return await _delivered(passed_on)
 
@@ -230,7 +230,7 @@ class People:
         found = self._command(command, kind, user, channel)
         data: Json = {"id": found["id"], "name": command, "type": kind, "target_id": str(target.id)}
         if isinstance(target, Message):
-            shown = payloads.message(target, self.world.viewer(content=True))
+            shown = message_payloads.message(target, self.world.viewer(content=True))
             data["resolved"] = {"messages": {str(target.id): shown}}
         else:
             data["resolved"] = Options(self.world, self._cdn, user, channel).resolved([target])

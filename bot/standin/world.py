@@ -1,6 +1,6 @@
 """Changes to the stand-in's messages, reactions, typing and threads.
 
-Permissions are checked earlier, by `composer` and the routes. The JSON is built in `payloads`.
+Permissions are checked earlier, by `composer` and the routes. The JSON is built in `payloads` and `message_payloads`.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from bot.standin import payloads
+from bot.standin import message_payloads, payloads
 from bot.standin.directory import Directory
 from bot.standin.entities import (
     Attachment,
@@ -124,7 +124,7 @@ class World(Directory):
             # https://github.com/discord/discord-api-docs/pull/4697.
             self.tell(
                 "MESSAGE_CREATE",
-                lambda content: payloads.message(message, self.viewer(content=content)),
+                lambda content: message_payloads.message(message, self.viewer(content=content)),
                 Intent.DIRECT_MESSAGES,
             )
         self._noticed(message)
@@ -331,7 +331,7 @@ class World(Directory):
         self.tell_in(
             message.channel,
             name,
-            lambda content: payloads.message_event(message, self.viewer(content=content)),
+            lambda content: message_payloads.message_event(message, self.viewer(content=content)),
             _MESSAGES,
         )
 
