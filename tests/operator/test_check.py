@@ -3,94 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-import re
 import sqlite3
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
-import psycopg
 import pytest
 
 from bot.cli import main
 from bot.config import DISCORD, MODEL, SETTINGS
 from bot.core.quotas import Usage
-from bot.core.shards import Shards
 from bot.discord_bot.endpoint import connect_to
 from bot.files.voice import seconds
-from bot.operator.check import check
 from bot.standin.entities import Intent
 from bot.standin.model import ModelStandin
 from bot.standin.profiles import PROFILES
 from bot.standin.script import REFUSALS, Refusal, Reply
 from bot.standin.server import DiscordStandin
 from bot.standin.sharding import Sharding
-from bot.store.databases import DatabaseServer, processes_on
-from bot.store.postgresql import CONNECTIONS
 from bot.store.sqlite import open_store
-from tests.postgresql import Server
+from tests.operator.conftest import Look
 
-KEY = "sk-very-secret-0123456789"
 SETTINGS_OK = "Settings: ok."
 READY = "All is well. Start the bot with `python -m bot`."
 ONE_SHARD = "Discord recommends 1 shard; session starts left: 1000."
 NOT_READY = "Not ready yet. Fix what is not ok above, then check again."
-
-Look = Callable[..., Awaitable[tuple[bool, list[str]]]]
-
-
-@pytest.fixture
-async def discord() -> AsyncIterator[DiscordStandin]:
-    async with DiscordStandin() as standin:
-        with connect_to(standin.url, standin.gateway_url, standin.cdn_url):
-            yield standin
-        assert standin.unknown_routes == []
-
-
-@pytest.fixture
-async def model() -> AsyncIterator[ModelStandin]:
-    async with ModelStandin() as standin:
-        yield standin
-
-
-@pytest.fixture
-def settings(discord: DiscordStandin, model: ModelStandin, tmp_path: Path) -> Mapping[str, str]:
-    """A set-up that works."""
-    return {
-        "DISCORD_TOKEN": discord.token,
-        "OPENAI_API_KEY": KEY,
-        "OPENAI_BASE_URL": model.base_url,
-        "OPENAI_MODEL": "demo",
-        "DATABASE_PATH": str(tmp_path / "parley.db"),
-    }
-
-
-@pytest.fixture
-def look(settings: Mapping[str, str], tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Look:
-    """Check the set-up with some settings changed: whether all is well, and every line that was said."""
-
-    async def look(
-        container_marks: tuple[Path, ...] = (), patience: float = 60, **changes: str
-    ) -> tuple[bool, list[str]]:
-        lines: list[str] = []
-        environ = {**settings, **changes}
-        well = await check(
-            environ,
-            lines.append,
-            env_file=tmp_path / ".env",
-            container_marks=container_marks,
-            patience=patience,
-        )
-        for name in ("DISCORD_TOKEN", "OPENAI_API_KEY"):
-            assert not environ[name] or environ[name] not in "\n".join(lines)
-        # Python would print them between the lines.
-        assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
-        return well, lines
-
-    return look
 
 
 @pytest.fixture
@@ -499,79 +436,3 @@ def test_failed_check_sets_the_exit_code(
     out, err = capsys.readouterr()
     assert out.splitlines()[-1] == NOT_READY
     assert err == ""
-
-
-async def test_check_opens_a_database_on_a_server(look: Look, postgresql_url: str) -> None:
-    well, lines = await look(DATABASE_PATH="", DATABASE_URL=postgresql_url)
-    assert well
-    kept = f"Database: ok. Conversations are kept in {DatabaseServer(postgresql_url)}."
-    assert re.fullmatch(re.escape(kept) + r" It has connections for \d+ processes of the bot; running: 0\.", lines[1])
-    nowhere = "postgresql://bot:hunter2@127.0.0.1:1/parley"
-    well, lines = await look(DATABASE_PATH="", DATABASE_URL=nowhere)
-    assert not well
-    assert lines[1] == (
-        "Database: The database parley on 127.0.0.1:1 does not accept connections: start the server, or correct the"
-        " port in DATABASE_URL."
-    )
-
-
-def _database(url: str) -> str:
-    return urlsplit(url).path.removeprefix("/")
-
-
-async def test_check_counts_the_connections_that_are_left(
-    look: Look, postgresql_url: str, postgresql_server: Server
-) -> None:
-    """The limit of a database counts those of other programs too."""
-    assert f"needs up to {CONNECTIONS} connections" in Path("docs/deploy.md").read_text(encoding="utf-8")
-    async with (
-        processes_on(DatabaseServer(postgresql_url)) as processes,
-        await psycopg.AsyncConnection.connect(postgresql_url),
-    ):
-        await processes.report("one", "web-1", 11, Shards((0,), 2), True, "Discord: connected.")
-        for limit, enough in ((1 + 2 * CONNECTIONS, "2 processes"), (1 + CONNECTIONS, "1 process")):
-            postgresql_server.execute(f"ALTER DATABASE {_database(postgresql_url)} CONNECTION LIMIT {limit}")
-            well, lines = await look(DATABASE_PATH="", DATABASE_URL=postgresql_url)
-            assert well
-            assert lines[1].endswith(f" It has connections for {enough} of the bot; running: 1.")
-        await processes.report("two", "web-2", 12, Shards((1,), 2), True, "Discord: connected.")
-        well, lines = await look(DATABASE_PATH="", DATABASE_URL=postgresql_url)
-        assert not well
-        assert lines[1] == (
-            f"Database: {DatabaseServer(postgresql_url)} has {CONNECTIONS} connections for the bot, and the bot's 2"
-            f" processes need up to {2 * CONNECTIONS}: raise max_connections, or the limit of this user or database."
-        )
-
-
-@pytest.mark.parametrize(("ahead", "said"), [(-40.0, "40 s ahead of"), (40.0, "40 s behind"), (0.5, None)])
-async def test_check_compares_the_clocks(
-    look: Look, postgresql_url: str, monkeypatch: pytest.MonkeyPatch, ahead: float, said: str | None
-) -> None:
-    class Clock:
-        @staticmethod
-        def time() -> float:
-            return time.time() + ahead
-
-    monkeypatch.setattr("bot.store.postgresql.processes.time", Clock)
-    well, lines = await look(DATABASE_PATH="", DATABASE_URL=postgresql_url)
-    assert well
-    assert ("clock" in lines[1]) is (said is not None)
-    assert said is None or f" Its clock is {said} this computer's: " in lines[1]
-
-
-async def test_check_tries_the_rights(look: Look, postgresql_url: str, postgresql_server: Server) -> None:
-    """A user who may neither make tables nor write to those that are there."""
-    name = _database(postgresql_url)
-    postgresql_server.execute(f"CREATE ROLE reader_of_{name} LOGIN")
-    url = postgresql_url.replace(f"user={postgresql_server.user}", f"user=reader_of_{name}")
-    said = f"Database: The database {name} on {postgresql_server.folder} does not let this user make or change tables"
-    try:
-        for grants in ((), ("schema_version",), ("ALL TABLES IN SCHEMA public",)):
-            for what in grants:
-                postgresql_server.execute(f"GRANT SELECT ON {what} TO reader_of_{name}", name)
-            well, lines = await look(DATABASE_PATH="", DATABASE_URL=url)
-            assert not well
-            assert lines[1].startswith(said)
-    finally:
-        postgresql_server.execute(f"DROP OWNED BY reader_of_{name}", name)
-        postgresql_server.execute(f"DROP ROLE reader_of_{name}")
