@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterable, 
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from datetime import date
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from bot.core.attempt import ActiveAttempt
 from bot.core.generation_settings import GenerationSettings
@@ -23,7 +23,7 @@ from bot.standin.model import Request
 from bot.standin.parts import text_of
 from bot.store import Store
 from tests.places import on_discord
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 HERE = on_discord(1)
 TODAY = "⟦Today is Sunday, 22 November 2026.⟧"
@@ -186,6 +186,18 @@ class Talk:
         return self.sinks[-1]
 
 
+class _Conversations(ConversationService):
+    """Conversations that end with their block, however that ends: what does not end fails its test."""
+
+    async def __aexit__(self, *raised: Any) -> None:
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await super().__aexit__(*raised)
+        except TimeoutError:
+            left = [f"turn {each.attempt.turn_id}, {each.prompt.text!r}" for each in self.running]
+            raise AssertionError(f"not ended within {PATIENCE} s: {'; '.join(left) or 'the background'}") from raised[1]
+
+
 def conversations(
     store: Store,
     model: Model,
@@ -193,7 +205,7 @@ def conversations(
     allowances: Quotas | None = None,
     reply_tokens: int = 100,
 ) -> ConversationService:
-    return ConversationService(
+    return _Conversations(
         store,
         model,
         GenerationSettings(

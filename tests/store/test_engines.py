@@ -11,7 +11,6 @@ import pytest
 
 from bot.core.errors import StoreError
 from bot.core.quotas import Quotas, Reservation, Usage
-from bot.core.records import NoteResult
 from bot.core.turns import Attempt, Outcome, Prompt, TurnState
 from bot.store import Store
 from bot.store.engine import Lock
@@ -96,15 +95,6 @@ async def test_schema_is_made_once_however_many_open_at_once(postgresql_server: 
     assert await asyncio.gather(*(opened() for _ in range(5))) == [1] * 5
 
 
-async def test_quota_is_promised_once_to_many_at_once(store: Store) -> None:
-    """Where 10 requests fit, 10 of 60 are let through, and what they reserved adds up."""
-    quotas = Quotas(100, daily_tokens_total=10_000)
-    attempts = [await begin(store, position) for position in range(1, 61)]
-    granted = await asyncio.gather(*(store.quotas.reserve(each, "m", 600, 400, 400, quotas) for each in attempts))
-    assert sum(isinstance(each, Reservation) for each in granted) == 10
-    assert (await store.quotas.usage_today()).total == 10_000
-
-
 async def test_request_that_is_let_through_counts_for_all_that_wait(postgresql_url: str) -> None:
     """Whoever waits for the sums looks at them when they are free: of four, the one that fits is let through."""
     quotas = Quotas(100, daily_tokens_total=2000)
@@ -151,26 +141,15 @@ async def five_of_forty_begin(store: Store) -> None:
 
 
 async def test_of_many_at_once_one_is_first(store: Store) -> None:
-    """What is compared and then written: a message, a retry, an end, a note that fits once, and a notice."""
+    """What one statement compares and writes, without a lock: a message, an end, and a notice."""
     same = Prompt(HERE, 1, "Why?", user_id=7, message_id=1)
     begun = await asyncio.gather(*(store.turns.begin(same) for _ in range(8)))
     [attempt] = [each for each in begun if each is not None]
     assert isinstance(attempt, Attempt)
     done = Outcome(TurnState.FAILED, "half", usage=Usage(3, 4))
     assert sum(await asyncio.gather(*(store.turns.close(attempt, done) for _ in range(8)))) == 1
-    again = await asyncio.gather(*(store.turns.reopen(attempt, TurnState.FAILED, user_id=7) for _ in range(8)))
-    assert [each for each in again if each is not None] == [Attempt(attempt.turn_id, 2)]
-    notes = await asyncio.gather(*(store.notes.add(7, None, f"note {number}", 400) for number in range(8)))
-    assert notes.count(NoteResult.ADDED) == 2
     assert sum(await asyncio.gather(*(store.processed.claim_notice("k", 2000) for _ in range(8)))) == 1
     assert sum(await asyncio.gather(*(store.processed.mark(2) for _ in range(8)))) == 1
-
-
-async def test_message_is_begun_or_marked_but_not_both(store: Store) -> None:
-    for number in range(1, 21):
-        prompt = Prompt(HERE, number, "Why?", message_id=number)
-        begun, marked = await asyncio.gather(store.turns.begin(prompt), store.processed.mark(number))
-        assert (begun is None) == marked
 
 
 async def test_everybody_who_ends_at_once_gets_a_number_of_their_own(store: Store) -> None:
