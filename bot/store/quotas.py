@@ -271,7 +271,7 @@ class QuotaStore(Part):
             **self._limits(quotas, prompt_tokens, price),
         }
         _, numbers, granted = await self._engine.transaction(
-            (_SETTLE_KILLED, values), (_NEXT_ATTEMPT, values), (_RESERVE_SUMMARY, values), locks=_SUMS
+            (_SETTLE_KILLED, values), (_NEXT_ATTEMPT, values), (_RESERVE_SUMMARY, values), locks=_SUMS, tells=FREED
         )
         return Attempt(-summary_id, numbers[0]["attempt"]) if granted else None
 

@@ -359,6 +359,7 @@ class TurnStore(TurnReader):
             (count, values),
             (interrupt, values),
             self._quotas.left_over(platform, channel),
+            tells=FREED,
         )
 
 

@@ -7,9 +7,10 @@ Without the locks that they name, all would go by what was there before the firs
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import Any
 
 import psycopg
 import pytest
@@ -42,7 +43,7 @@ async def stores(postgresql_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncI
 
 
 @asynccontextmanager
-async def held(url: str, write: str) -> AsyncIterator[Callable[[int], Awaitable[None]]]:
+async def held(url: str, write: str) -> AsyncIterator[Callable[[int], Coroutine[Any, Any, None]]]:
     """Hold every write of a kind (such as `INSERT ON notes`) until the block ends.
 
     The block is given a call that waits until so many transactions wait for others.

@@ -12,6 +12,7 @@ import discord
 from discord import app_commands
 from discord.ext.commands import Cog
 
+from bot.core.records import UserRecord
 from bot.discord_bot.commands.context import BotContext, place
 from bot.discord_bot.delivery import buttons
 from bot.discord_bot.delivery.messages import REQUEST_ERRORS
@@ -46,7 +47,7 @@ class PrivacyCommands(Cog):
     )
     async def forget_me(self, interaction: discord.Interaction) -> None:
         user_id = interaction.user.id
-        reading = self._bot.store.people.record_of(user_id)
+        reading = self._record_of(user_id, shown_name(interaction.user))
         extent = await run_or_report(interaction, reading, failed=words.UNREACHABLE, doing="reading the stored data")
         if extent is None:
             return
@@ -133,13 +134,21 @@ class PrivacyCommands(Cog):
         finally:
             self._forgetting.discard(user_id)
 
-    async def _forget_all(self, user_id: int, name: str, *, leave_out: bool) -> str:
-        """Forget a user. Returns what to tell them."""
+    async def _record_of(self, user_id: int, name: str) -> UserRecord:
+        """What is on record of a user. If it is nothing, they are forgotten right here, with no question."""
+        extent = await self._bot.store.people.record_of(user_id)
+        if extent.is_empty:
+            # What they wrote lately may be in the memory of this process and of others.
+            await self._forget_all(user_id, name)
+        return extent
+
+    async def _forget_all(self, user_id: int, name: str, *, leave_out: bool = False) -> str:
+        """Forget a user, on record and in the memory of all processes. Returns what to tell them."""
         self._bot.recent.forget(user_id)
         extent = await self._bot.store.people.record_of(user_id)
+        forgotten = await self._bot.conversations.forget_user(user_id, name, leave_out=leave_out)
         if extent.is_empty and not leave_out:
             return words.NOTHING_OF_YOU_ANY_MORE
-        forgotten = await self._bot.conversations.forget_user(user_id, name, leave_out=leave_out)
         return words.forgotten(len(forgotten), blocked=extent.blocked, left_out=leave_out)
 
 

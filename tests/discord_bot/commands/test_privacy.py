@@ -12,14 +12,20 @@ from typing import Any
 
 import pytest
 
+from bot.core.changes import Change
 from bot.standin.entities import Channel, Message, User
 from bot.standin.faults import Refused
 from bot.standin.interactions import Callback, Interaction
+from bot.standin.model import ModelStandin
 from bot.standin.script import Reply
-from tests.discord_bot.conftest import Start, World
+from bot.standin.server import DiscordStandin
+from bot.store.databases import DatabaseServer
+from bot.store.forgotten_use import ForgottenUse
+from bot.store.postgresql import Listener
+from tests.discord_bot.conftest import Start, World, serving
 from tests.places import on_discord
 from tests.store.steps import failing
-from tests.waiting import PATIENCE
+from tests.waiting import PATIENCE, until
 
 pytestmark = [pytest.mark.virtual_time, pytest.mark.both_engines]
 
@@ -125,6 +131,36 @@ async def test_forgetting_needs_the_persons_own_confirmation(world: World) -> No
     assert stranger.content == "Nothing is stored about you."
     assert stranger.response is not None
     assert not stranger.response.buttons
+
+
+@pytest.mark.real_time
+async def test_other_processes_hear_of_whoever_asks_though_nothing_is_on_record(
+    discord: DiscordStandin,
+    model: ModelStandin,
+    postgresql_url: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """They may have messages of theirs in memory, which would go along with somebody's question."""
+    monkeypatch.setattr("bot.operator.health._FOLDER", tmp_path)
+    heard: list[int] = []
+    other = Listener(postgresql_url, "another process", ForgottenUse())
+    listens = asyncio.Event()
+    other.changes.on(Change.FORGOTTEN, heard.append, listens.set)
+    async with (
+        serving(discord, model, DatabaseServer(postgresql_url), asyncio.Event()) as world,
+        other,
+    ):
+        await until(listens.is_set)
+        at_once = await asked_to_forget(world, discord.cleo, discord.general)
+        assert at_once.content == "Nothing is stored about you."
+        await until(lambda: heard == [discord.cleo.id])
+        await chat(world, discord.general, discord.bo, "hello")
+        confirmed, late = [await asked_to_forget(world, discord.bo, discord.general) for _ in range(2)]
+        for used in (confirmed, late):
+            await (await press(world, discord.bo, used, "yes")).acknowledged()
+        await discord.wait_for(lambda: late.content == "Nothing is stored about you any more.")
+        await until(lambda: heard == [discord.cleo.id, discord.bo.id, discord.bo.id])
 
 
 async def test_block_survives_forgetting(world: World) -> None:
