@@ -59,7 +59,7 @@ async def move_database(database: Database, to: DatabaseServer) -> int:
             print(reports.moving(progress.step, progress.done, progress.of), flush=True)
 
     moved = await move(database, to.url, tell)
-    print(reports.moved(database, str(to), moved.turns, moved.conversations))
+    print(reports.moved(database, str(to), moved.turns, moved.conversations, moved.unprepared))
     return 0
 
 

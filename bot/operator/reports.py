@@ -146,12 +146,19 @@ def moving(step: str, done: int, of: int) -> str:
     return f"{step} {done:,} of {of:,} rows ({done / max(1, of):.0%})."
 
 
-def moved(file: Path, to: str, turns: int, conversations: int) -> str:
-    """What a move has brought over, and what is to be done next."""
+def moved(file: Path, to: str, turns: int, conversations: int, unprepared: str | None) -> str:
+    """What a move has brought over, and what is to be done next. `unprepared`: why ANALYZE failed."""
+    first = (
+        f"The move is complete, but the server could not prepare for it ({unprepared}). Run"
+        f" `psql -c ANALYZE {shlex.quote(to)}`, or it answers slowly at first.\n"
+        if unprepared
+        else ""
+    )
     return (
         f"Moved {turns:,} questions in {conversations:,} conversations, and everything else, to {to}. All of it was"
-        f" compared with the file.\nNext: set DATABASE_URL in place of DATABASE_PATH and start the bot. Then delete"
-        f" {file} with the files beside it: people can have nothing in it forgotten any more."
+        f" compared with the file.\n{first}"
+        f"Next: set DATABASE_URL in place of DATABASE_PATH and start the bot. Then delete {file} with the files beside"
+        " it: people can have nothing in it forgotten any more."
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import defaultdict
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from bot.core.errors import StoreError, StoreUnusable
 from bot.store.engine import Value
 from bot.store.postgresql.claims import SERVED
 from bot.store.postgresql.connection import Address, Connection
-from bot.store.postgresql.error_messages import advice
+from bot.store.postgresql.error_messages import advice, in_a_line
 from bot.store.postgresql.schema import migrate
 from bot.store.postgresql.statements import storable
 from bot.store.sqlite.engine import SQLiteEngine
@@ -59,6 +60,8 @@ class Moved:
     rows: int
     turns: int
     conversations: int
+    unprepared: str | None
+    """Why the server could not look through what it has now (`ANALYZE`), without which it answers slowly at first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +117,7 @@ class _Move:
         await self._compare(tables, counts)
         conversations = next(table for table in tables if table.name == "conversations")
         await self._end(tables)
-        return Moved(rows, counts["stored_turns"], counts[conversations.name])
+        return Moved(rows, counts["stored_turns"], counts[conversations.name], await self._prepare())
 
     async def _tables(self) -> list[_Table]:
         """All tables with their columns that are not computed, those first that others refer to."""
@@ -180,7 +183,8 @@ class _Move:
                 async with self._target.transaction():
                     async with self._target.cursor().copy(into) as copying:
                         for row in page:
-                            await copying.write_row(row)
+                            await copying.write_row(_there(row))
+                    # As the file has it, where the move goes on after it.
                     last = json.dumps(_key_of(table, page[-1]))
                     await self._target.execute(
                         "INSERT INTO moves VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET through = excluded.through",
@@ -200,9 +204,9 @@ class _Move:
             )
             if not page:
                 return
-            rows = [[_there(value) for value in row] for row in page]
+            rows = [list(row) for row in page]
             yield rows
-            through = _key_of(table, [list(row) for row in page][-1])
+            through = _key_of(table, rows[-1])
 
     async def _number_on(self, tables: Sequence[_Table]) -> None:
         """Give no id again that the file has given out."""
@@ -240,21 +244,20 @@ class _Move:
 
     async def _checksums(
         self, table: _Table, pages: AsyncGenerator[list[list[Value]], None], done: int, of: int, *, told: bool = True
-    ) -> dict[Any, bytes]:
-        """A checksum of each conversation's turns, or of all rows of another table (None)."""
+    ) -> Mapping[Any, int]:
+        """A checksum of each conversation's turns, or of all rows of another table (None), in whichever order."""
         group = table.columns.index("conversation_id") if table.name == "stored_turns" else None
-        sums: dict[Any, Any] = {}
+        sums: dict[Any, int] = defaultdict(int)
         async for page in pages:
             for row in page:
-                which = None if group is None else row[group]
-                if which not in sums:
-                    sums[which] = blake2b(digest_size=16)
-                sums[which].update(repr(row).encode())
+                # Added up: where a key has what the server cannot hold, its row has another place there.
+                row_sum = int.from_bytes(blake2b(repr(_there(row)).encode(), digest_size=16).digest())
+                sums[None if group is None else row[group]] += row_sum
             done += len(page)
             if told:
                 self._tell(Progress("Compared", done, of))
             await asyncio.sleep(0)
-        return {which: each.digest() for which, each in sums.items()}
+        return sums
 
     async def _pages_there(self, table: _Table) -> AsyncGenerator[list[list[Value]], None]:
         columns, key = ", ".join(table.columns), ", ".join(table.key)
@@ -275,12 +278,19 @@ class _Move:
             for table in tables:
                 await self._target.execute(f"ALTER TABLE {table.name} ENABLE TRIGGER USER".encode())
             await self._target.execute("DROP TABLE moves")
-        await self._target.execute("ANALYZE")
+
+    async def _prepare(self) -> str | None:
+        """Have the server plan its queries for what it has now. Returns why it could not."""
+        try:
+            await self._target.execute("ANALYZE")
+        except psycopg.Error as error:
+            return in_a_line(error)
+        return None
 
 
-def _there(value: Value) -> Value:
-    """A value of the file as the new database keeps it."""
-    return storable(value) if isinstance(value, str) else value
+def _there(row: Sequence[Value]) -> list[Value]:
+    """A row of the file as the new database keeps it."""
+    return [storable(value) if isinstance(value, str) else value for value in row]
 
 
 def _key_of(table: _Table, row: Sequence[Value]) -> list[Value]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import signal
 import sqlite3
 import sys
@@ -17,6 +18,7 @@ import pytest
 from bot.core.errors import StoreUnusable
 from bot.core.quotas import Quotas, Usage
 from bot.core.turns import Attempt, Outcome, Prompt, TurnState, UserName
+from bot.operator.maintenance import move_database
 from bot.store.databases import DatabaseServer, open_store
 from bot.store.moving import Progress, move
 from tests.places import on_discord
@@ -119,6 +121,49 @@ async def test_killed_move_goes_on_where_it_was(file: Path, postgresql_url: str)
     steps: list[Progress] = []
     await move(file, postgresql_url, steps.append)
     assert steps[0].done > 1500
+    assert await contents(DatabaseServer(postgresql_url)) == await contents(file)
+
+
+async def test_keys_with_what_the_server_cannot_hold_are_moved_and_gone_on_after(
+    file: Path, postgresql_url: str
+) -> None:
+    """A NUL and a lone surrogate in a text become another character, which is sorted elsewhere."""
+    with closing(sqlite3.connect(file)) as database, database:
+        database.executemany(
+            "INSERT INTO notices (key, user_id, until) VALUES (?, 0, 1)",
+            [("0",), *((f"{n:04}{middle}key",) for n in range(800) for middle in ("\0", "!"))],
+        )
+        [[before]] = database.execute("SELECT count(*) FROM notices")
+
+    def interrupt(_: Progress) -> None:
+        # After the first thousand of them, of which the last one has a NUL.
+        with psycopg.connect(postgresql_url) as target:
+            if target.execute("SELECT 1 FROM notices LIMIT 1").fetchone():
+                raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        await move(file, postgresql_url, interrupt)
+    with psycopg.connect(postgresql_url) as target:
+        [noted] = target.execute("SELECT through FROM moves WHERE name = 'notices'").fetchone() or [""]
+    assert "\\u0000" in noted
+    await move(file, postgresql_url, said)
+    with psycopg.connect(postgresql_url) as target:
+        assert target.execute("SELECT count(*) FROM notices").fetchone() == (before,)
+
+
+async def test_move_is_complete_though_the_server_cannot_prepare_for_it(
+    file: Path, postgresql_url: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.store.postgresql.connection.LOCK_S", 1)
+    async with open_store(DatabaseServer(postgresql_url), exclusive=False):
+        pass
+    with psycopg.connect(postgresql_url) as other:
+        # A table that is not moved, and that ANALYZE waits for.
+        other.execute("LOCK TABLE processes IN SHARE UPDATE EXCLUSIVE MODE")
+        assert await move_database(file, DatabaseServer(postgresql_url)) == 0
+    told = capsys.readouterr().out
+    assert "All of it was compared with the file.\nThe move is complete, but the server could not prepare" in told
+    assert re.search(r"lock timeout.*Run `psql -c ANALYZE 'postgresql:///test_\d+\?host=", told)
     assert await contents(DatabaseServer(postgresql_url)) == await contents(file)
 
 
