@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp.abc import ResolveResult
 
 from bot.core.gate import Gate
 from bot.discord_bot.delivery.http_trace import http_trace
@@ -104,6 +106,46 @@ async def test_no_request_passes_a_closed_gate(discord: DiscordStandin, gate: Ga
         with pytest.raises(aiohttp.ClientConnectionError):
             await waiting
     assert len(discord.requests) == 1
+
+
+class SlowNames(aiohttp.ThreadedResolver):
+    """Finds no address before it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked, self.may_answer = asyncio.Event(), asyncio.Event()
+
+    async def resolve(self, *where: Any, **how: Any) -> list[ResolveResult]:
+        self.asked.set()
+        await self.may_answer.wait()
+        return await super().resolve(*where, **how)
+
+
+@pytest.mark.parametrize("shut", [False, True])
+async def test_no_request_leaves_once_its_connection_was_made_behind_a_closed_gate(
+    discord: DiscordStandin, gate: Gate, clock: Clock, shut: bool
+) -> None:
+    trace, names = http_trace(Scheduler(gate=gate), lambda _: None), SlowNames()
+    url = f"{discord.url}/gateway".replace("127.0.0.1", "localhost")
+    async with aiohttp.ClientSession(
+        headers={"Authorization": f"Bot {discord.token}"},
+        trace_configs=[trace],
+        connector=aiohttp.TCPConnector(resolver=names),
+    ) as session:
+        waiting = asyncio.create_task(session.get(url))
+        await names.asked.wait()
+        clock.now = 9.0
+        names.may_answer.set()
+        await asyncio.sleep(0.2)
+        assert not discord.requests
+        if shut:
+            gate.shut()
+            with pytest.raises(aiohttp.ClientConnectionError):
+                await waiting
+        else:
+            gate.confirm(9.0)
+            assert (await waiting).status == 200
+    assert len(discord.requests) == (not shut)
 
 
 async def test_events_that_were_too_many_to_hold_are_looked_up(

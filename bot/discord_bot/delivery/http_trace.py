@@ -24,6 +24,10 @@ See https://discord.com/developers/docs/topics/rate-limits#global-rate-limit.
 def http_trace(scheduler: Scheduler, on_answer: Callable[[aiohttp.ClientResponse], None]) -> aiohttp.TraceConfig:
     """The trace of a client's HTTP session; `on_answer` is called when Discord answers a request, in its task."""
 
+    async def pass_gate() -> None:
+        if not await scheduler.gate.opened():
+            raise aiohttp.ClientConnectionError("another process serves these shards")
+
     async def count_request(
         _session: aiohttp.ClientSession, context: SimpleNamespace, params: aiohttp.TraceRequestStartParams
     ) -> None:
@@ -31,15 +35,18 @@ def http_trace(scheduler: Scheduler, on_answer: Callable[[aiohttp.ClientResponse
         if _EXEMPT_ROUTE.search(params.url.path):
             return
         # Also the gateway's handshake, so that a process whose shards are another's connects no more.
-        if not await scheduler.gate.opened():
-            raise aiohttp.ClientConnectionError("another process serves these shards")
+        await pass_gate()
         if _is_rest(params.url) and not scheduled.get():
             scheduler.spend()
 
     async def note_leaving(
         _session: aiohttp.ClientSession, _context: SimpleNamespace, params: aiohttp.TraceRequestHeadersSentParams
     ) -> None:
-        if _is_rest(params.url) and not _EXEMPT_ROUTE.search(params.url.path):
+        if _EXEMPT_ROUTE.search(params.url.path):
+            return
+        # Again: it may have taken long to get a connection. Nothing is written to it before this returns.
+        await pass_gate()
+        if _is_rest(params.url):
             scheduler.left()
 
     async def observe_answer(
