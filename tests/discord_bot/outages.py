@@ -42,11 +42,16 @@ class Outage:
         async def beginning(*details: Any, **more: Any) -> Any:
             nonlocal begun
             if not begun:
-                begun = self.on = True
-                asyncio.get_running_loop().call_later(seconds, self.end)
+                begun = True
+                self.begin(seconds)
             return await method(*details, **more)
 
         self._patch.setattr(part, name, beginning)
 
-    def end(self) -> None:
+    def begin(self, seconds: float) -> None:
+        """Begin now, and end after so many seconds."""
+        self.on = True
+        asyncio.get_running_loop().call_later(seconds, self._end)
+
+    def _end(self) -> None:
         self.on = False

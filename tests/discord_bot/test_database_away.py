@@ -23,8 +23,9 @@ from bot.store.conversations import ConversationStore
 from bot.store.databases import Database, DatabaseServer
 from bot.store.part import Part
 from bot.store.processed import ProcessedStore
+from bot.store.turns import TurnStore
 from tests.discord_bot.conftest import OPTIONS, Held, Start, World
-from tests.discord_bot.inbound.leftovers import forgotten
+from tests.discord_bot.inbound.leftovers import forgotten, leave
 from tests.discord_bot.outages import Outage
 from tests.discord_bot.people import shown
 from tests.store.steps import failing
@@ -269,3 +270,91 @@ async def test_missed_prompt_that_is_found_while_the_database_is_away_is_answere
         await world.reply(discord.general, "To one.")
         await world.idle()
     assert shown(discord) == ["To one."]
+
+
+# What happens beside the replies
+
+
+async def test_edit_in_an_outage_is_taken_afterwards(world: World, outage: Outage) -> None:
+    discord = world.discord
+    world.model.script.append(Reply("Blue, I think."))
+    said = await world.ask("what colour is the sea?")
+    message = await world.reply(discord.general, "Blue")
+    await world.idle()
+    outage.begin(10.0)
+    for text in ("what colour is snow?", "what colour is grass?"):
+        await discord.edit(said, f"{discord.bot.mention} {text}")
+    await discord.wait_for(lambda: [each["label"] for each in message.buttons] == ["Retry"])
+    world.model.script.append(Reply("Green."))
+    await world.press(message)
+    await discord.wait_for(lambda: message.content == "Green.")
+    await world.idle()
+    assert await world.turns(discord.general) == [("what colour is grass?", "Green.", "complete")]
+
+
+@pytest.mark.usefixtures("echo")
+@pytest.mark.standin(privileged=Intent.MESSAGE_CONTENT)
+async def test_question_without_a_mention_in_an_outage_is_answered_afterwards(
+    discord: DiscordStandin, start: Start, outage: Outage
+) -> None:
+    reading = replace(OPTIONS, message_content=True, catch_up_per_channel=0)
+    async with start(options=reading) as world:
+        await world.store.channel_settings.change(
+            discord.guild.id, discord.general.id, by=discord.max.id, without_mention=WithoutMention.ALL
+        )
+    async with start(options=reading) as world:
+        outage.begin(4.0)
+        await discord.say(discord.general, discord.cleo, "one")
+        await world.reply(discord.general, "To one.")
+        await world.idle()
+    assert [text.splitlines()[0] for text in shown(discord)] == ["To one."]
+
+
+async def test_whoever_could_not_be_told_in_an_outage_is_told_at_the_next_message(world: World, outage: Outage) -> None:
+    discord = world.discord
+    answer = await world.answered()
+    outage.begin(4.0)
+    await discord.say(discord.general, discord.bo, "and?", reply_to=answer, ping=False)
+    await world.until(lambda: not outage.on)
+    await discord.say(discord.general, discord.bo, "hello?", reply_to=answer, ping=False)
+    await world.reply(discord.general, "I can't read that one", count=2)
+
+
+async def test_broken_off_turn_is_tried_again_after_an_outage(
+    discord: DiscordStandin, model: ModelStandin, start: Start, file: Database, outage: Outage
+) -> None:
+    left = await leave(discord, file, "Half of it")
+    model.default = Reply("The whole answer.")
+    outage.begin_at(TurnStore, "reopen", 10.0)
+    async with start() as world:
+        await discord.wait_for(lambda: shown(discord) == ["The whole answer."])
+        await world.idle()
+    assert discord.bot_messages(discord.general) == left.messages
+    assert not any("save" in each.content for each in left.messages[0].shown)
+
+
+async def test_button_that_could_do_nothing_in_an_outage_can_be_pressed_again(world: World) -> None:
+    discord = world.discord
+    world.model.script.append(Reply("A whole", cut_after=1))
+    message = await world.answered()
+    async with failing(world.store.engine, "BEFORE UPDATE ON stored_turns"):
+        press = await world.press(message)
+        await discord.wait_for(lambda: press.followups)
+        assert press.followups[0].content.startswith("-# I can't save right now")
+    await discord.wait_for(lambda: [each["label"] for each in message.buttons] == ["Retry"])
+    world.model.default = Reply("The whole answer.")
+    await world.press(message)
+    await discord.wait_for(lambda: message.content == "The whole answer.")
+    await world.idle()
+
+
+async def test_hourglass_that_would_be_left_after_a_kill_is_not_shown(world: World) -> None:
+    discord = world.discord
+    world.model.script.append(Reply("slow", first_token_after=10.0))
+    async with failing(world.store.engine, "BEFORE INSERT ON pending_reactions"):
+        await world.ask("first")
+        waiting = await world.ask("second")
+        await world.reply(discord.general, count=2)
+        assert discord.calls("PUT", "/channels/{channel_id}/messages/{message_id}/reactions/{emoji}/@me") == []
+    await world.idle()
+    assert waiting.reactions == {}

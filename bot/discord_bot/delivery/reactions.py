@@ -115,7 +115,9 @@ class Reactions:
 
     async def _add(self, message: discord.PartialMessage, emoji: str) -> None:
         if emoji == WAITING:
-            await self._record(self._store.deliveries.mark_reaction(message.channel.id, message.id))
+            marking = self._store.deliveries.mark_reaction(message.channel.id, message.id)
+            if not await self._record(marking):
+                return
         try:
             with platform_errors():
                 await message.add_reaction(emoji)
@@ -139,8 +141,10 @@ class Reactions:
             return
         await self._record(self._store.deliveries.unmark_reaction(message.id))
 
-    async def _record(self, writing: Awaitable[None]) -> None:
+    async def _record(self, writing: Awaitable[None]) -> bool:
         try:
             await writing
         except StoreError as error:
             log.debug("could not save a reaction: %s", error)
+            return False
+        return True

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Iterable
 from datetime import timedelta
+from functools import partial
 from itertools import chain, repeat
 
 import discord
@@ -32,6 +33,8 @@ _SAVED_WITHIN = 10.0
 """Seconds that a prompt may take until it is saved."""
 _SAVED_CHECK_EVERY = 0.02
 """Seconds between two checks whether a prompt is saved."""
+_EDIT_RETRY_DELAYS = (1.0, 5.0, 20.0, 60.0)
+"""Seconds between tries to take an edit while the database fails."""
 _RETRY_DELAYS = (1.0, 10.0, 60.0, 600.0)
 """Seconds between tries at a change while the database fails: what is to be forgotten must not stay."""
 
@@ -65,45 +68,51 @@ class MessageLifecycle:
     def updated(self, message: discord.Message) -> None:
         """Handle Discord's event of an update of a message, if the message is meant for the bot."""
         me = self._client.user
-        if me is None:
-            return
-        if reader.address(message, me) is Addressing.YES:
-            self._tasks.spawn(self._edited(message, me))
-        elif self._client.intents.message_content and message.edited_at is not None and reader.is_said(message):
-            self._tasks.spawn(self._edited_unmentioned(message, me))
-
-    async def _edited_unmentioned(self, message: discord.Message, me: discord.ClientUser) -> None:
-        """Correct a prompt that does not mention the bot, if the message is one."""
-        try:
-            if self._messages.are_being_answered([message.id]) or await self._store.processed.among([message.id]):
-                await self._edited(message, me)
-        except StoreError as error:
-            log.error("could not look up the edited message %d: %s", message.id, error)
-
-    async def _edited(self, message: discord.Message, me: discord.ClientUser) -> None:
-        """Correct a prompt that is on record; answer a message that an edit has just made a prompt."""
-        prompt = reader.read(message, me).prompt
-        if prompt is None or message.edited_at is None:
+        if me is None or message.edited_at is None:
             # Discord sends link previews as updates too; they are no edits.
+            return
+        mentioned = reader.address(message, me) is Addressing.YES
+        if mentioned or (self._client.intents.message_content and reader.is_said(message)):
+            self._tasks.spawn(self._edited(message, me, mentioned=mentioned))
+
+    async def _edited(self, message: discord.Message, me: discord.ClientUser, *, mentioned: bool) -> None:
+        """Take an edit, again where the database fails, unless the message is edited anew meanwhile."""
+        prompt = reader.read(message, me).prompt
+        if prompt is None:
             return
         self._edits[message.id] = message
         try:
-            if await self._correct(prompt):
-                return
-            if message.edited_at - message.created_at > EDIT_BECOMES_PROMPT_WITHIN:
-                return
-            if not await self._store.processed.among([message.id]):
-                if await self._messages.answer(message, me):
-                    return
-                # Another event of the same message is being handled at the same time.
-                await self._wait_until_saved(message.id)
-            if self._edits.get(message.id) is message:
-                await self._correct(prompt)
+            await _once_it_works("saving an edit", partial(self._take_edit, message, prompt, me, mentioned))
         except StoreError as error:
-            log.error("could not save the edit of prompt %d: %s", message.id, error)
+            log.error("could not save the edit of message %d: %s", message.id, error)
         finally:
             if self._edits.get(message.id) is message:
                 del self._edits[message.id]
+
+    async def _take_edit(
+        self, message: discord.Message, prompt: Prompt, me: discord.ClientUser, mentioned: bool
+    ) -> None:
+        """Correct a prompt that is on record; answer a message that an edit has just made a prompt. Raises StoreError.
+
+        One that does not mention the bot is only corrected.
+        """
+        if self._edits.get(message.id) is not message:
+            return
+        if not mentioned and not await self._is_prompt(message.id):
+            return
+        if await self._correct(prompt) or not _is_new(message):
+            return
+        if not await self._store.processed.among([message.id]):
+            if await self._messages.answer(message, me):
+                return
+            # Another event of the same message is being handled at the same time.
+            await self._wait_until_saved(message.id)
+        if self._edits.get(message.id) is message:
+            await self._correct(prompt)
+
+    async def _is_prompt(self, message_id: int) -> bool:
+        """Whether a message is one that the bot answers or has answered. Raises StoreError."""
+        return self._messages.are_being_answered([message_id]) or bool(await self._store.processed.among([message_id]))
 
     async def _correct(self, prompt: Prompt) -> bool:
         """Correct a prompt on record, and offer to answer it anew. False: it is not on record. Raises StoreError."""
@@ -117,7 +126,7 @@ class MessageLifecycle:
 
     async def _offer_again(self, before: Turn) -> None:
         try:
-            await self._replies.offer_again(before)
+            await _once_it_works("offering another answer", partial(self._replies.offer_again, before))
         except StoreError as error:
             log.warning("could not offer another answer to turn %d: %s", before.id, error)
 
@@ -215,6 +224,21 @@ class MessageLifecycle:
                 await asyncio.sleep(_RETRY_DELAYS[-1])
                 continue
             await asyncio.sleep(DAY)
+
+
+def _is_new(message: discord.Message) -> bool:
+    """Whether a message was edited so soon after it was written that the edit can make a prompt of it."""
+    return message.edited_at is not None and message.edited_at - message.created_at <= EDIT_BECOMES_PROMPT_WITHIN
+
+
+async def _once_it_works(doing: str, work: Callable[[], Awaitable[None]]) -> None:
+    """Do work that needs the database, for a minute or so if need be. Raises StoreError."""
+    await retrying(
+        work,
+        _EDIT_RETRY_DELAYS,
+        on=(StoreError,),
+        log_retry=lambda error, delay: log.warning("%s failed, trying again in %g s: %s", doing, delay, error),
+    )
 
 
 async def _apply(doing: str, change: Callable[[], Awaitable[object]], delays: Iterable[float] = _RETRY_DELAYS) -> None:

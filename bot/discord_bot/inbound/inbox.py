@@ -7,11 +7,13 @@ import time
 from collections import deque
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import discord
 
 from bot import texts
 from bot.core.errors import StoreError
+from bot.core.retrying import retrying
 from bot.discord_bot.access.policy import Policy
 from bot.discord_bot.delivery.notices import Notices
 from bot.discord_bot.inbound import reader
@@ -26,6 +28,8 @@ log = logging.getLogger(__name__)
 
 UNREADABLE_REPEATED_AFTER = 24 * 3600.0
 """Seconds before a user is told again that a message could not be read."""
+_RETRY_DELAYS = (1.0, 5.0, 20.0)
+"""Seconds between tries to find out whether a message is meant for the bot while the database fails."""
 _RECENT = 1000
 """Prompts whose events came lately and that are remembered: the store does not know them until they are saved."""
 
@@ -110,7 +114,8 @@ class Inbox:
 
     async def _answer_if_meant(self, message: discord.Message, me: discord.ClientUser, reading: Reading) -> None:
         try:
-            if await reading.unmentioned.is_meant(message):
+            is_meant = partial(reading.unmentioned.is_meant, message)
+            if await retrying(is_meant, _RETRY_DELAYS, on=(StoreError,)):
                 reading.recent.is_for_bot(message)
                 self._recent.append(message.id)
                 await self._messages.answer(message, me)
@@ -130,6 +135,8 @@ class Inbox:
             denied = await self._policy.check_message(message)
         except StoreError as error:
             log.error("skipped a message in channel %d: %s", message.channel.id, error)
+            # They have not been told, and are at their next message.
+            self._told_unreadable.pop(message.author.id, None)
             return
         if denied is not None:
             await self._notices.denied(message, denied)

@@ -37,6 +37,8 @@ log = logging.getLogger(__name__)
 
 _RETRY_DELAY = 60.0
 """Seconds until the recovery of a turn is tried again after Discord or the database failed."""
+_SHORT_DELAYS = (1.0, 5.0, 20.0)
+"""Seconds between the tries to begin another attempt while the database fails, before people are told."""
 _MAX_TRIES = 2
 """Attempts at a turn until a user has to press Retry: the turn itself may have ended the process."""
 
@@ -126,14 +128,25 @@ class Recovery:
     async def _try_again(self, turn: Turn, left: PartialDelivery) -> None:
         log.info("turn %d was interrupted and is tried again", turn.id)
         try:
-            if not await self._replies.recover(turn, left) and not await self._store.deliveries.sent(turn.id):
-                # The turn was forgotten. Its messages still say that it goes on, and nothing else corrects them.
-                deleted = self._replies.deletions.was_deleted(anchor_of(turn))
-                cause = StopReason.PROMPT_DELETED if deleted else StopReason.FORGOTTEN
-                await self._replies.show_end(turn, left, replace(_forgotten(turn, left), stop_reason=cause))
+            is_answered = await retrying(
+                partial(self._is_answered_again, turn, left),
+                _SHORT_DELAYS,
+                on=(StoreError,),
+                log_retry=partial(_log_retry, turn),
+            )
         except StoreError as error:
             log.error("turn %d could not be tried again: %s", turn.id, error)
             await self._replies.show_end(turn, left, Outcome(TurnState.FAILED, turn.reply, FailureReason.STORAGE))
+            return
+        if not is_answered:
+            # The turn was forgotten. Its messages still say that it goes on, and nothing else corrects them.
+            deleted = self._replies.deletions.was_deleted(anchor_of(turn))
+            cause = StopReason.PROMPT_DELETED if deleted else StopReason.FORGOTTEN
+            await self._replies.show_end(turn, left, replace(_forgotten(turn, left), stop_reason=cause))
+
+    async def _is_answered_again(self, turn: Turn, left: PartialDelivery) -> bool:
+        """Make another attempt at a turn until its end is shown. False: the turn was forgotten. Raises StoreError."""
+        return await self._replies.recover(turn, left) or bool(await self._store.deliveries.sent(turn.id))
 
     async def _end(self, turn: Turn, left: PartialDelivery, outcome: Outcome, *, forget: bool = False) -> None:
         try:
