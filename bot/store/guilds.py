@@ -7,7 +7,7 @@ from collections.abc import Collection
 
 from bot.core.turns import Conversation
 from bot.core.usage import DAY
-from bot.store.engine import Statement, Value
+from bot.store.engine import Lock, Statement, Value
 from bot.store.part import Part
 
 _LEFT_DAYS = 7
@@ -170,6 +170,8 @@ class GuildStore(Part):
                 {"channel_id": channel_id},
             ),
             ("DELETE FROM channel_settings WHERE channel_id = :channel_id", {"channel_id": channel_id}),
+            # Which rule is the last one is decided for one channel after the other. Channels are seldom deleted.
+            locks=[Lock("guild")],
         )
 
     async def refused_at(self, guild_id: int) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -113,6 +114,15 @@ async def test_deleted_channel_keeps_a_rule_that_closes_others(store: Store) -> 
     for channel in (33, 31, 32):
         await store.guilds.forget_channel(channel, on_discord(channel))
     assert (await store.guild_rules.rules_for(HARBOUR, BO)).channels == {32: True}
+
+
+async def test_of_allowed_channels_that_are_deleted_at_once_one_rule_stays(store: Store) -> None:
+    for guild in range(1, 21):
+        channels = range(10 * guild, 10 * guild + 3)
+        for channel in channels:
+            await store.guild_rules.set_channel_rule(guild, channel, True)
+        await asyncio.gather(*(store.guilds.forget_channel(channel, on_discord(channel)) for channel in channels))
+        assert len((await store.guild_rules.rules_for(guild, BO)).channels) == 1
 
 
 async def test_time_of_a_guilds_refusal(store: Store, clock: Clock) -> None:
