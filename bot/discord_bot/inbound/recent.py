@@ -43,6 +43,8 @@ LONGEST = 500
 _WRITTEN_IN = (discord.TextChannel, discord.VoiceChannel, discord.StageChannel, discord.Thread)
 _PLACES = 200
 """Channels and threads whose messages are remembered."""
+_FORGOTTEN = 1000
+"""Users who were forgotten lately, of whom it is remembered when."""
 _READ_AGAIN_AFTER = 60.0
 """Seconds without another try, after Discord has failed for a while."""
 _WITHIN = 3.0
@@ -85,6 +87,8 @@ class RecentMessages:
         self._policy = policy
         self._tasks = tasks
         self._places: OrderedDict[int, _Place] = OrderedDict()
+        self._forgotten: OrderedDict[int, int] = OrderedDict()
+        """For users who were forgotten, the id up to which their messages are read from Discord in vain."""
         store.changes.on(Change.FORGOTTEN, self.forget, self._places.clear)
 
     # What is remembered
@@ -130,7 +134,11 @@ class RecentMessages:
         self._places.pop(channel_id, None)
 
     def forget(self, user_id: int) -> None:
-        """Drop all messages of a user."""
+        """Drop all messages that a user has written so far, also those that Discord still has."""
+        self._forgotten[user_id] = discord.utils.time_snowflake(discord.utils.utcnow(), high=True)
+        self._forgotten.move_to_end(user_id)
+        if len(self._forgotten) > _FORGOTTEN:
+            self._forgotten.popitem(last=False)
         for channel_id, place in list(self._places.items()):
             self._drop(channel_id, place, [each.id for each in place.messages.values() if each.author.id == user_id])
 
@@ -202,6 +210,8 @@ class RecentMessages:
         me = self._client.user
         for message in messages:
             if me is None or not reader.is_said(message) or reader.address(message, me) is not Addressing.NO:
+                continue
+            if message.id <= self._forgotten.get(message.author.id, 0):
                 continue
             if text := _text(message, me):
                 author = message.author

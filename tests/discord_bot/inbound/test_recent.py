@@ -405,6 +405,29 @@ async def test_command_of_the_operator_empties_the_memory_of_the_running_bot(
     await reading.until(lambda: reading.store.engine.read(note), [])
 
 
+@pytest.mark.parametrize("by", ["themselves", "the operator"])
+async def test_what_somebody_wrote_before_they_were_forgotten_is_not_read_from_discord(
+    start: Start, discord: DiscordStandin, file: Path, by: str
+) -> None:
+    async with start(options=READING) as world:
+        await let(world)
+        await world.answered("long ago")
+        await world.ask_and_wait("hello", discord.random_channel, discord.cleo)
+    await discord.say(discord.general, discord.cleo, "I live by the sea")
+    await discord.say(discord.general, discord.max, "I don't")
+    async with start(options=READING) as world:
+        await world.caught_up()
+        if by == "themselves":
+            await forget_me(discord, discord.cleo)
+        else:
+            await forgotten_by_the_operator(discord.cleo, file)
+            note = "SELECT 1 FROM forgotten_by_commands"
+            await world.until(lambda: world.store.engine.read(note), [])
+        await discord.say(discord.general, discord.cleo, "I am new here")
+        await world.answered("and now?")
+        assert heard(world) == "[Max (@max)]\n> I don't\n[Cleo (@cleo)]\n> I am new here"
+
+
 async def test_command_of_the_operator_stops_a_reply_that_has_no_word_yet(
     start: Start, discord: DiscordStandin, model: ModelStandin, file: Path
 ) -> None:
