@@ -183,7 +183,8 @@ async def test_what_is_anothers_is_not_written(store: Store, monkeypatch: pytest
         await until(lambda: away.failed > tries + 10)
         gated.gate.shut()
         away.is_away = False
-        await waiting
+        async with asyncio.timeout(AWAY_FOR / 4):
+            await waiting
         await until(lambda: not any(map(core.saver.is_late, (1, 2))))
         assert (await stored(store))[:1] == before
         assert {state for state, *_ in await stored(store)} <= {"pending", "streaming"}
@@ -195,5 +196,5 @@ async def test_what_waits_for_the_database_is_bounded(talk: Talk, monkeypatch: p
     for number in range(5):
         await talk.say(str(number))
     away.is_away = False
-    await until(lambda: not any(map(talk.core.saver.is_late, (4, 5))))
+    await asyncio.sleep(60.0)
     assert [each[-1] for each in await stored(talk.store)] == [0, 0, 0, 1, 1]

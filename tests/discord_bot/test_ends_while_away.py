@@ -240,7 +240,8 @@ async def test_question_deleted_during_an_absence_is_forgotten(start: Start, out
             await asyncio.sleep(seconds)
             await world.discord.delete(reply.question)
             if seconds < AWAY_FOR:
-                await world.until(world.shown, [])
+                async with asyncio.timeout(AWAY_FOR / 4):
+                    await world.until(world.shown, [])
         await back(world)
         await world.until(lambda: rows(world, "SELECT 1 FROM turns"), [])
         await world.idle()
