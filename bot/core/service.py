@@ -1,6 +1,7 @@
-"""The conversations of one process: each prompt is saved, queued, answered, closed and marked as delivered.
+"""The conversations of one process: each prompt is saved and queued, answered in its turn, and stopped if it is to be.
 
-Not its job: what the model is sent (generation) and how a reply is shown (the platform's sink).
+Not its job: how one is answered (answering), what the model is sent (generation), what is written of replies (saving),
+and how they are shown (the platform's sink).
 """
 
 from __future__ import annotations
@@ -8,13 +9,12 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from datetime import date
-from typing import Any, Self
+from typing import Self
 
-from bot.core.attached import is_unheard
+from bot.core.answering import Answering, CompletePrompt
 from bot.core.attempt import ActiveAttempt
 from bot.core.changes import Change
 from bot.core.context import BYTES_PER_TOKEN
@@ -36,7 +36,6 @@ from bot.core.turns import (
     Attempt,
     Conversation,
     Ending,
-    FailureReason,
     Outcome,
     Prompt,
     StopReason,
@@ -47,12 +46,6 @@ from bot.core.window import Room
 
 log = logging.getLogger(__name__)
 
-CompletePrompt = Callable[[ActiveAttempt, Callable[[], None]], Coroutine[Any, Any, Outcome | None]]
-"""Finds out what the prompt of an attempt leaves open, such as what its files say, and commits it.
-
-Before work that takes long it calls its second argument, which shows people that their question is being worked on. The
-result is how the attempt ends if it cannot be answered without. It is cancelled when the attempt is stopped.
-"""
 SettlePlace = Callable[[Prompt], Awaitable[Prompt]]
 """Opens the conversation of a prompt, and returns the prompt, which belongs elsewhere where that fails."""
 SAVE_EVERY = 1.0
@@ -78,8 +71,7 @@ class ConversationService:
         figures: Figures | None = None,
     ) -> None:
         figures = figures or Figures()
-        self._figures = TurnFigures(figures)
-        self._model = CountedModel(model, figures, settings.prices)
+        counted = CountedModel(model, figures, settings.prices)
         self._store = store
         self.settings = settings
         self.pictures = Pictures(store.pictures)
@@ -88,7 +80,7 @@ class ConversationService:
         """What writes about turns, and again later where the database is away."""
         self._generator = ReplyGenerator(
             store,
-            self._model,
+            counted,
             self.pictures,
             settings,
             save=self.saver.save,
@@ -96,9 +88,10 @@ class ConversationService:
             summaries_due=lambda: self.summaries.wake(),
         )
         self.summaries = SummaryMaker(
-            store, self._model, settings, self._generator.learning, self._generator.notify_released
+            store, counted, settings, self._generator.learning, self._generator.notify_released
         )
         """What is to run in the background."""
+        self._answering = Answering(self._generator, self.saver, counted, TurnFigures(figures))
         self._queues = Queues(limits)
         figures.gauge("prompts_waiting", "Accepted questions that wait for their turn.", lambda: self._queues.waiting)
         figures.gauge("replies_running", "Replies under way.", lambda: self._queues.running)
@@ -296,57 +289,10 @@ class ConversationService:
         if self._closing:
             running.stop(StopReason.SHUTDOWN)
         try:
-            try:
-                sink = open_sink(running)
-            except Exception:
-                # Without a sink the end cannot be shown. The caller reports the error to the person.
-                await self._settle(running, Outcome(TurnState.FAILED, failure=FailureReason.INTERNAL))
-                raise
-            unanswerable = None if complete is None else await self._complete(running, sink, complete)
-            await running.wait_for(turn_has_come)
-            outcome = await self._generate(running, sink, unanswerable)
-            seen = await self._show(running, sink, outcome)
-            log.info(running.log_entry(outcome, sink.messages))
-            if seen:
-                self._figures.shown(running.clock)
-                await self._mark_delivered(running, outcome, sink)
-            if running.new_statistics is not None:
-                await self.saver.record_statistics(*running.new_statistics)
-            return outcome
+            return await self._answering.run(running, turn_has_come, open_sink, complete)
         finally:
             del self._running[running.attempt]
             self.saver.forget_progress(running.attempt)
-
-    async def _complete(self, running: ActiveAttempt, sink: ReplySink, complete: CompletePrompt) -> Outcome | None:
-        """Complete a prompt. Where that fails, it is answered as it is, unless nobody has heard yet what it asks."""
-        try:
-            return await running.until_stopped(complete(running, sink.start))
-        except Exception as error:
-            log.error(
-                "turn %d: what the question leaves open could not be found out: %s",
-                running.attempt.turn_id,
-                error,
-                exc_info=not isinstance(error, StoreError),
-            )
-            if not is_unheard(running.prompt.text):
-                return None
-            failure = FailureReason.STORAGE if isinstance(error, StoreError) else FailureReason.INTERNAL
-            return Outcome(TurnState.FAILED, failure=failure)
-
-    async def _show(self, running: ActiveAttempt, sink: ReplySink, outcome: Outcome) -> bool:
-        """Show the end. Returns whether nothing more is to be shown: it is visible, or can never be."""
-        try:
-            return await sink.finish(outcome)
-        except Exception:
-            log.exception("turn %d: the end of the reply could not be shown, because of a bug", running.attempt.turn_id)
-            return await sink.finish(Outcome(TurnState.FAILED, outcome.text, FailureReason.INTERNAL))
-
-    async def _mark_delivered(self, running: ActiveAttempt, outcome: Outcome, sink: ReplySink) -> None:
-        if outcome.stop_reason is StopReason.PROMPT_DELETED:
-            # Only now: after a kill, the next start finds the messages to remove by the turn.
-            await self.saver.forget_turn(running.attempt.turn_id)
-        else:
-            await self.saver.mark_delivered(running.attempt, sink.put_on_record, sink.delivery_error)
 
     async def forget(self, conversation: Conversation, by: str | None = None) -> set[int]:
         """Delete a conversation for good and stop its attempts. Returns the ids of its turns. Raises StoreError."""
@@ -391,41 +337,10 @@ class ConversationService:
                 running.stop(cause, by)
         return forgotten
 
-    async def _generate(self, running: ActiveAttempt, sink: ReplySink, unanswerable: Outcome | None) -> Outcome:
-        try:
-            outcome = unanswerable or await self._outcome(running, sink)
-        except Exception:
-            log.exception("turn %d: stopped by a bug", running.attempt.turn_id)
-            outcome = Outcome(TurnState.FAILED, running.text, FailureReason.INTERNAL)
-        return await self._settle(running, outcome)
-
-    async def _settle(self, running: ActiveAttempt, outcome: Outcome) -> Outcome:
-        """Save an end and its usage. Returns the outcome to show, which may be a failed or a forgotten one."""
-        running.clock.mark_end()
-        if not outcome.text and outcome.state is TurnState.FAILED:
-            outcome = replace(outcome, text=running.previous_text)
-        if not running.text and outcome.state in (TurnState.FAILED, TurnState.STOPPED):
-            outcome = replace(outcome, kept=running.previous_end)
-        outcome = replace(outcome, usage=running.estimated_usage(outcome.usage), answered_by=running.answered_by)
-        outcome = await self.saver.end(running, outcome)
-        self._figures.ended(outcome, running.clock)
-        if running.model is not None and outcome.usage is not None:
-            self._model.used(running.model, outcome.usage)
-        return outcome
-
     def _closed(self, titles: bool) -> None:
         self._generator.notify_released()
         if titles:
             self.summaries.wake()
-
-    async def _outcome(self, running: ActiveAttempt, sink: ReplySink) -> Outcome:
-        if running.stop_reason is not None:
-            return running.stop_outcome()
-        try:
-            return await self._generator.generate(running, sink)
-        except StoreError as error:
-            log.error("turn %d: the database failed: %s", running.attempt.turn_id, error)
-            return Outcome(TurnState.FAILED, running.text, FailureReason.STORAGE)
 
     async def _save_regularly(self) -> None:
         for number in itertools.count(1):

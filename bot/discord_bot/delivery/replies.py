@@ -16,11 +16,12 @@ from typing import Any, Protocol
 import discord
 
 from bot import texts
+from bot.core.answering import CompletePrompt
 from bot.core.attached import may_be_unread
 from bot.core.attempt import ActiveAttempt
 from bot.core.errors import OverQuota, StoreError
 from bot.core.records import Ping
-from bot.core.service import CompletePrompt, ConversationService
+from bot.core.service import ConversationService
 from bot.core.turns import Attempt, Conversation, FailureReason, Outcome, Prompt, Turn, TurnState
 from bot.discord_bot.channels import is_for_one, message_of
 from bot.discord_bot.delivery.activity import ReplyActivity
@@ -68,7 +69,7 @@ Report = Callable[[str], Awaitable[object]]
 
 
 class ReadFiles(Protocol):
-    """A `bot.core.service.CompletePrompt`: puts on record what the files of a prompt say that are not read yet.
+    """A `bot.core.answering.CompletePrompt`: puts on record what the files of a prompt say that are not read yet.
 
     `files` takes what people are told of them.
     """
