@@ -6,7 +6,8 @@ A bot runs on each engine, in a process of its own with a model that answers at 
 no round trip. PostgreSQL is a server of the benchmark's own on loopback, as it is installed. The overhead is the time
 from a message's leaving Discord until the model is asked, and that from the model's end until the turn's is committed.
 Rounds of the engines alternate, and figures are medians of those of the rounds. One after the other, 95 % of the turns
-are to stay under 10 ms on each engine: the exit code is 1 where they do not.
+are to stay under 10 ms on each engine: the exit code is 1 where they do not. In the end, commands that read or delete
+much of what is stored are timed.
 """
 
 from __future__ import annotations
@@ -271,11 +272,17 @@ class Bot:
     process: asyncio.subprocess.Process
     noted: Noted
     """It is there once the bot has ended."""
+    started_in: float
+    """Seconds from its start until it was ready."""
     alone: list[Sequence[int]] = field(default_factory=list)
     """The numbers of each round's questions that were asked one after the other."""
     together: list[Sequence[int]] = field(default_factory=list)
     cpu: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     """Seconds of each round, by whose they are."""
+    answered: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    """Seconds until the answer to a command, by its name."""
+    memory: float = 0.0
+    """MB of its process at the peak, before the commands."""
     asked: int = 0
 
     async def warm_up(self) -> None:
@@ -294,6 +301,24 @@ class Bot:
             await asyncio.sleep(AT_ONCE * EVERY)
         self.alone.append(alone)
         self.together.append(together)
+
+    async def use_commands(self) -> None:
+        """Have a moderator see what was used, and forget the conversation of each channel."""
+        self.memory = Machine.of(self.process.pid).peak
+        discord = self.discord
+        for channel in self.channels:
+            with self._timed("/usage"):
+                await (await discord.slash(discord.max, channel, "usage")).answered()
+            with self._timed("/reset"):
+                asked = await (await discord.slash(discord.max, channel, "reset")).answered()
+            with self._timed("/reset, confirmed"):
+                await (await discord.press(discord.max, asked, "reset:all")).acknowledged()
+
+    @contextmanager
+    def _timed(self, command: str) -> Iterator[None]:
+        began = time.monotonic()
+        yield
+        self.answered[command].append(time.monotonic() - began)
 
     def _numbers(self, count: int) -> Sequence[int]:
         first, self.asked = self.asked, self.asked + count
@@ -328,6 +353,8 @@ async def measure(turns: int, engines: Sequence[str], binaries: Path | None, fol
             for each in bots:
                 progress(f"round {number} of {ROUNDS}: {each.engine}")
                 await each.round()
+        for each in bots:
+            await each.use_commands()
         progress("")
     print(f"{turns:,} turns stored, milliseconds{'p50':>18}{'p95':>8}{'worst':>8}")
     quick = [report(each) for each in bots]
@@ -344,8 +371,8 @@ async def bot(engine: str, server: Server | None, turns: int, folder: Path) -> A
         discord.patience = FOR_A_PROCESS
         role = discord.add_role("askers")
         channels = [discord.add_channel(f"harbour-{n}") for n in range(AT_ONCE)]
-        for n in range(AT_ONCE):
-            discord.member(discord.add_user(f"asker{n}")).roles.append(role)
+        for user in (discord.max, *(discord.add_user(f"asker{n}") for n in range(AT_ONCE))):
+            discord.member(user).roles.append(role)
         progress(f"{engine}: storing {turns:,} turns")
         await fill(file, turns, discord, channels)
         url = None
@@ -355,10 +382,12 @@ async def bot(engine: str, server: Server | None, turns: int, folder: Path) -> A
         times = Times.watching(discord)
         urls = (discord.url, discord.gateway_url, discord.cdn_url)
         job = {"file": str(file), "server": url, "token": discord.token, "urls": urls, "role": role.id}
+        began = time.monotonic()
         process, noted = await stack.enter_async_context(process_of(job))
         await discord.ready()
+        started_in = time.monotonic() - began
         await asyncio.sleep(1)
-        yield Bot(engine, discord, channels, times, server, process, noted)
+        yield Bot(engine, discord, channels, times, server, process, noted, started_in)
 
 
 def moving(at: Progress) -> None:
@@ -387,6 +416,11 @@ def report(bot: Bot) -> bool:
     for who, seconds in bot.cpu.items():
         print(f"  {who:<40}{statistics.median(seconds) * 1000:>8.1f}")
     table(f"{bot.engine}, {AT_ONCE} at once", bot, bot.together)
+    print(f"{bot.engine}, else")
+    for command, seconds in bot.answered.items():
+        print(f"  {command:<40}{statistics.median(seconds) * 1000:>8.1f}{max(seconds) * 1000:>16.1f}")
+    print(f"  {'start to READY':<40}{bot.started_in * 1000:>8.1f}")
+    print(f"  {'memory of the bot at its peak, MB':<40}{bot.memory:>8.1f}")
     quick = p95_ms < MOST_MS
     print(f"{bot.engine}: {'' if quick else 'NOT '}95 % of the turns under {MOST_MS:g} ms, one after the other")
     return quick
