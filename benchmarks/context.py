@@ -1,10 +1,11 @@
 """What reading a turn's context costs, by the number of turns that the conversation has: it is to stay the same.
 
-    python -m benchmarks.context [--turns 1000000]
+    python -m benchmarks.context [--turns 1000000] [--engine postgresql]
 
 Conversations of 100 turns and one of so many are read by turns, each in a database of its own. That of a million turns
-takes 5 GB meanwhile. The exit code is 1 if the median of the large one is more than 10 % above that of a small one with
-as many summaries, of which each stands for less, or if more summaries are read than there may be of any conversation.
+takes 5 GB meanwhile. For PostgreSQL, the files are moved to a server of the benchmark's own. The exit code is 1 if the
+median of the large one is more than 10 % above that of a small one with as many summaries, of which each stands for
+less, or if more summaries are read than there may be of any conversation.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -27,8 +28,10 @@ from benchmarks.store import GUILD, HERE, fill
 from bot.core.preparing import TYPICAL_TURN_TOKENS
 from bot.core.turns import Attempt, Prompt, UserName
 from bot.store import Store
-from bot.store.sqlite import open_store
+from bot.store.databases import Database, DatabaseServer, open_store
+from bot.store.moving import move
 from bot.store.summaries import MOST_SHOWN, TOGETHER
+from tests.postgresql import MISSING, installed, running
 
 FEW = 100
 READ = 8000 // TYPICAL_TURN_TOKENS
@@ -92,7 +95,7 @@ async def read_ms(store: Store, turn_id: int, summaries: int | None) -> float:
 class Talk(NamedTuple):
     """A conversation that is read."""
 
-    path: Path
+    database: Database
     turns: int
     asked: int
     summaries: int
@@ -105,7 +108,7 @@ class Talk(NamedTuple):
     async def read(self, *, standing: bool, summaries: bool) -> list[float]:
         """Milliseconds of the readings of one round."""
         begins = self.turns - READ + 1 if standing else 0
-        async with open_store(self.path, exclusive=True) as store:
+        async with open_store(self.database, exclusive=True) as store:
             await store.engine.write("UPDATE conversations SET window_begins = :to WHERE id = 1", to=begins)
             wanted = self.summaries if summaries else None
             taken = [await read_ms(store, self.asked, wanted) for _ in range(READINGS)]
@@ -113,22 +116,30 @@ class Talk(NamedTuple):
         return taken[READINGS // 10 :]
 
 
-async def made(path: Path, turns: int, summarize: Callable[[Path], None]) -> Talk:
-    """A conversation of so many turns, with a question that waits."""
+async def made(path: Path, turns: int, summarize: Callable[[Path], None], url: str | None) -> Talk:
+    """A conversation of so many turns, with a question that waits, in a file or moved from it to a server."""
     await fill(path, turns, told=partial(stored, turns))
     summarize(path)
     async with open_store(path, exclusive=True) as store:
         turn_id = await asked(store, turns)
         shown = (await store.summaries.in_context(turn_id, turns - READ + 1)).latest_first
-    return Talk(path, turns, turn_id, len(shown))
+    if url is None:
+        return Talk(path, turns, turn_id, len(shown))
+    await move(path, url, lambda at: progress(f"{at.step} {at.done:,} of {at.of:,} rows"))
+    await asyncio.to_thread(path.unlink)
+    return Talk(DatabaseServer(url), turns, turn_id, len(shown))
 
 
-async def measure(folder: Path, turns: int, rounds: int) -> bool:
-    """Print the figures. Returns whether the context of so many turns is read as fast as that of few."""
-    long = await made(folder / "long.db", turns, partial(summarize, turns=turns))
-    short = await made(folder / "short.db", FEW, partial(summarize, turns=FEW))
+async def measure(folder: Path, turns: int, rounds: int, urls: Sequence[str | None]) -> bool:
+    """Print the figures. Returns whether the context of so many turns is read as fast as that of few.
+
+    `urls` are those of three databases on a server, or None for files.
+    """
+    long = await made(folder / "long.db", turns, partial(summarize, turns=turns), urls[0])
+    short = await made(folder / "short.db", FEW, partial(summarize, turns=FEW), urls[1])
     # Its summaries stand for one turn each, so that there are as many of them.
-    alike = await made(folder / "alike.db", FEW, partial(add_summaries, level=1, blocks=long.summaries, size=1))
+    as_many = partial(add_summaries, level=1, blocks=long.summaries, size=1)
+    alike = await made(folder / "alike.db", FEW, as_many, urls[2])
     flat = long.summaries <= MOST_SHOWN
     for title, standing, summaries, talks in (
         ("nothing has left the window", False, False, (short, long)),
@@ -160,7 +171,14 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--turns", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=40, help=f"of {READINGS} readings of each")
+    parser.add_argument("--engine", choices=("sqlite", "postgresql"), default="sqlite")
     parser.add_argument("--folder", help="where the databases are made; else where the system keeps such things")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(dir=options.folder) as folder:
-        sys.exit(0 if asyncio.run(measure(Path(folder), options.turns, options.rounds)) else 1)
+    with tempfile.TemporaryDirectory(dir=options.folder) as folder, ExitStack() as stack:
+        urls: list[str | None] = [None] * 3
+        if options.engine == "postgresql":
+            if (binaries := installed()) is None:
+                sys.exit(f"{MISSING}.")
+            server = stack.enter_context(running(binaries, loopback=True))
+            urls = [stack.enter_context(server.new_database()) for _ in urls]
+        sys.exit(0 if asyncio.run(measure(Path(folder), options.turns, options.rounds, urls)) else 1)
