@@ -88,13 +88,7 @@ class Fleet:
 
     @asynccontextmanager
     async def last(self) -> AsyncIterator[None]:
-        # What could not be saved while the database was away is put right at the next start.
-        for process in self._processes.values():
-            self._ended.add(process.pid)
-            process.kill()
-        self._scene.killed()
         try:
-            await self._scene.discord.wait_for(lambda: not self._scene.discord.gateway.connected, _START)
             with suppress(AssertionError):
                 await self._scene.discord.ready(_START)
             yield
@@ -139,8 +133,7 @@ class Fleet:
             return
         said = self._log(number).read_bytes()[begins:].decode()
         if process.returncode == 1 and "has connected to Gateway" not in said:
-            # By Discord, or since the database was away.
-            self._scene.ledger.did["refused at the start"] += 1
+            self._scene.ledger.did["refused by Discord at the start"] += 1
         else:
             self._scene.ledger.wrong.append(f"process {number} left by itself with {process.returncode}: {said[-400:]}")
 
