@@ -202,6 +202,7 @@ class Fleet:
 
     def audit(self) -> list[str]:
         wrong = []
+        self._server.dump(self._url, self._scene.folder / "parley.sql")
         shards = self.rows("SELECT shard, released FROM shards")
         served = sorted(row["shard"] for row in shards if not row["released"])
         gateway, did = self._scene.discord.gateway, self._scene.ledger.did

@@ -117,6 +117,11 @@ class Server:
             cursor = connection.execute(sql.encode())
             return cursor.fetchall() if cursor.description else []
 
+    def dump(self, url: str, file: Path) -> None:
+        """Write a database as SQL."""
+        with file.open("wb") as out:
+            subprocess.run([self._binaries / "pg_dump", url], user=self._user, check=True, stdout=out)  # noqa: S603
+
     @contextmanager
     def new_database(self) -> Iterator[str]:
         """The URL of a new database without conversations."""
