@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -246,6 +248,38 @@ async def test_server_that_does_not_answer_is_given_up(
         await until(lambda: works(store))
         await note(store, "after")
         assert {"before", "after"} <= set(await notes(store))
+
+
+async def test_process_that_was_frozen_reads_the_answer_that_came_meanwhile(
+    postgresql_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.store.postgresql.engine.SERVING_S", 1.0)
+    monkeypatch.setattr("bot.store.postgresql.engine._HANGS_S", 0.1)
+    async with open_store(postgresql_url, serving=True) as store:
+        await note(store, "before")
+        with psycopg.connect(postgresql_url) as other:
+            other.execute("LOCK TABLE notices IN SHARE ROW EXCLUSIVE MODE")
+            writing = asyncio.create_task(note(store, "meanwhile"))
+            await asyncio.sleep(0.1)
+            other.rollback()
+            time.sleep(3)  # as a process that is frozen
+        assert await writing == ["meanwhile"]
+
+
+async def test_write_that_fails_after_its_caller_was_cancelled_is_no_bug(
+    postgresql_url: str, proxy: Proxy, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with open_store(f"{postgresql_url}&port=6432", serving=True) as store:
+        await note(store, "before")
+        proxy.open.clear()
+        writing = asyncio.create_task(note(store, "before"))
+        await asyncio.sleep(0.1)
+        writing.cancel()
+        with suppress(asyncio.CancelledError):
+            await writing
+        proxy.open.set()
+    gc.collect()
+    assert not caplog.records
 
 
 async def test_whoever_gives_up_waiting_for_a_server_goes_on_at_once(distant: Store, proxy: Proxy) -> None:

@@ -42,6 +42,10 @@ OPERATING_S = 600.0
 """Seconds that a statement of an operator's command may take."""
 _HANGS_S = 5.0
 """Seconds above those after which the server itself does not answer any more."""
+_FROZEN_S = 1.0
+"""Seconds that a time limit is late by after which the process counts as frozen until then."""
+_CATCH_UP_S = 5.0
+"""Seconds that a process which was frozen has to read what came meanwhile."""
 _LOOK_EVERY_S = 1.0
 """Seconds from one attempt at a database that is away to the next."""
 _TRIES = 40
@@ -190,8 +194,14 @@ class PostgreSQLEngine:
     def _begun(self, work: Coroutine[Any, Any, _T]) -> asyncio.Task[_T]:
         task = asyncio.create_task(work)
         self._running.add(task)
-        task.add_done_callback(self._running.discard)
+        task.add_done_callback(self._ended)
         return task
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._running.discard(task)
+        if not task.cancelled():
+            # Whoever was cancelled meanwhile does not ask for it any more, which is no bug.
+            task.exception()
 
     async def _committed(
         self, statements: Sequence[Statement], locks: Sequence[Lock], tells: Sequence[Announcement]
@@ -247,7 +257,7 @@ class PostgreSQLEngine:
         if self._unprepared is not None:
             raise StoreError(str(self._unprepared))
         try:
-            async with asyncio.timeout(self._patience):
+            async with _time_limit(self._patience):
                 return await work()
         except psycopg.Error as error:
             raise StoreError(advice(error, self._name)) from error
@@ -280,6 +290,24 @@ class PostgreSQLEngine:
     async def _erased(self) -> None:
         """The server overwrites the bytes of deleted rows in its own time. What is left is the record of commits."""
         await self.write(f"DELETE FROM commits WHERE at < extract(epoch FROM now()) - {_KEPT_S}")
+
+
+@asynccontextmanager
+async def _time_limit(seconds: float) -> AsyncIterator[None]:
+    """As `asyncio.timeout`. A process that was frozen has time to read an answer that has come meanwhile."""
+    loop = asyncio.get_running_loop()
+    due = loop.time() + seconds
+    async with asyncio.timeout(None) as limit:
+
+        def over() -> None:
+            now = loop.time()
+            limit.reschedule(now + (_CATCH_UP_S if now - due > _FROZEN_S else 0))
+
+        handle = loop.call_at(due, over)
+        try:
+            yield
+        finally:
+            handle.cancel()
 
 
 async def _prepare(address: Address) -> None:
