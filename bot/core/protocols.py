@@ -406,6 +406,10 @@ class SharedLimits(Protocol):
         """Give out no slot for so many seconds, since the platform refuses all requests."""
         ...
 
+    async def take_start(self, remaining: int) -> bool:
+        """Take one of the session starts that remain by what the platform says now. False: others have taken them."""
+        ...
+
     async def identify_in(self, bucket: int) -> float:
         """The seconds until the one who asks may start a session in this bucket. Others come after that."""
         ...

@@ -40,6 +40,9 @@ class SessionStarts:
         self._shared = shared
         self._buckets = [_Bucket()]
         self._remaining = 0
+        self._asked_at = float("-inf")
+        """When Discord told that, on the monotonic clock."""
+        self._asking = asyncio.Lock()
         self._reserved: set[int] = set()
         """The shards whose turn it is, and that have not identified themselves yet."""
         self._reset_after = 0.0
@@ -51,13 +54,14 @@ class SessionStarts:
 
     async def ask(self) -> int:
         """Ask Discord for the limits. Returns how many shards it recommends. Raises one of `FAILURES`."""
+        asked_at = time.monotonic()
         try:
             shards, _, limits = await self._http.get_bot_gateway()
             recommended, concurrency = max(1, int(shards)), max(1, int(limits["max_concurrency"]))
             remaining, reset_after = int(limits["remaining"]), limits["reset_after"] / 1000
         except (LookupError, TypeError, ValueError):
             raise discord.GatewayNotFound from None
-        self._remaining, self._reset_after = remaining, reset_after
+        self._remaining, self._reset_after, self._asked_at = remaining, reset_after, asked_at
         if concurrency != len(self._buckets):
             last = max(bucket.last for bucket in self._buckets)
             self._buckets = [_Bucket(last) for _ in range(concurrency)]
@@ -94,31 +98,41 @@ class SessionStarts:
         """Wait for the turn to connect, so that a connection does not wait long until it may identify itself."""
         async with self._bucket(shard_id).turn:
             await self.wait_for(1)
+            if self._shared is not None:
+                await self._wait_for_others(self._shared, shard_id)
             self._reserved.add(shard_id)
             try:
-                await self._wait_for_others(shard_id % len(self._buckets))
                 yield
             finally:
                 self._reserved.discard(shard_id)
 
-    async def _wait_for_others(self, bucket: int) -> None:
-        """Wait until no other process may be starting a session in a bucket.
+    async def _wait_for_others(self, shared: SharedLimits, shard_id: int) -> None:
+        """Wait until a start is left that no other process uses, and none may be starting a session in the bucket.
 
         While the database is away nobody knows, and nobody could be answered: what comes meanwhile is found later.
         """
-        if self._shared is None:
-            return
         told = False
         while True:
             try:
-                wait = await self._shared.identify_in(bucket)
-                break
+                if await shared.take_start(await self._told_now()):
+                    wait = await shared.identify_in(shard_id % len(self._buckets))
+                    break
+                log.warning("other processes use the %d session starts that are left", self._remaining)
+                pause = LONGEST_PAUSE
             except StoreError as error:
                 if not told:
                     log.warning("connecting to Discord once the database says that no other process does so: %s", error)
-                told = True
-            await asyncio.sleep(_DATABASE_PAUSE)
+                told, pause = True, _DATABASE_PAUSE
+            await asyncio.sleep(pause)
+            await self.wait_for(1)
         await asyncio.sleep(wait)
+
+    async def _told_now(self) -> int:
+        """How many sessions may be started by what Discord says, whoever has started others meanwhile."""
+        async with self._asking:
+            if time.monotonic() - self._asked_at >= IDENTIFY_EVERY:
+                await self.ask_until_answered()
+        return self._remaining
 
     async def before_identify(self, shard_id: int) -> None:
         """Wait until a shard may identify itself, which it has to do then."""

@@ -34,7 +34,8 @@ _ROWS = 1000
 """Rows of one transaction."""
 _FIRST = ("stored_turns", "conversations")
 """Tables that others refer to."""
-_ONLY_THERE = ("schema_version", "commits", "shards", "request_budget", "identify_turns", "processes", "moves")
+_OF_PROCESSES = ("shards", "request_budget", "identify_turns", "session_starts", "processes")
+_ONLY_THERE = ("schema_version", "commits", *_OF_PROCESSES, "moves")
 _NOT_MOVED_YET = (
     "This database has things in it already that did not come from {file}: name an empty one, or delete its tables."
 )

@@ -29,6 +29,7 @@ from bot.standin.script import Reply
 from bot.standin.server import DiscordStandin
 from bot.standin.sessions import Close, Connection, Frame, Op
 from bot.standin.sharding import Sharding, shard_of
+from bot.store.postgresql import PostgreSQLEngine, SharedRequests
 from bot.store.sqlite import open_store
 from tests.discord_bot.conftest import OPTIONS, Start, World, one_and_three_shards
 from tests.discord_bot.inbound.leftovers import leave
@@ -428,6 +429,39 @@ async def test_identify_that_was_under_way_for_long_holds_up_the_next_one() -> N
     # Nobody answers this one.
     await starts.before_identify(2)
     assert time.monotonic() - began == pytest.approx(18, abs=0.1)
+
+
+@pytest.mark.standin(sharding=Sharding(session_starts=5, max_concurrency=16, identify_every=0.0))
+async def test_processes_do_not_start_the_last_sessions_twice(discord: DiscordStandin, postgresql_url: str) -> None:
+    rules = discord.gateway.starts
+    begun: list[int] = []
+
+    async def start(shard: int, connect: float) -> None:
+        """One of a process of its own."""
+        http = HTTPClient(asyncio.get_running_loop())
+        try:
+            await http.static_login(discord.token)
+            starts = SessionStarts(http, SharedRequests(engine))
+            await starts.ask()
+            asked.append(shard)
+            await until(lambda: len(asked) == 8)
+            async with starts.turn(shard):
+                await asyncio.sleep(connect)
+                await starts.before_identify(shard)
+                rules.take(shard)
+                begun.append(shard)
+        finally:
+            await http.close()
+
+    async with PostgreSQLEngine.open(postgresql_url, serving=True) as engine:
+        asked: list[int] = []
+        starting = [asyncio.create_task(start(shard, connect=shard / 4)) for shard in range(8)]
+        await asyncio.sleep(300)
+        assert len(begun) == 5
+        assert rules.remaining == 0
+        for task in starting:
+            task.cancel()
+        await asyncio.gather(*starting, return_exceptions=True)
 
 
 @pytest.mark.standin(

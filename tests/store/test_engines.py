@@ -22,7 +22,7 @@ from tests.store.steps import HERE, begin
 from tests.waiting import until
 
 _ALIKE = {"INTEGER": "bigint", "TEXT": "text", "REAL": "double precision"}
-_OF_SEVERAL_PROCESSES = {"shards", "request_budget", "identify_turns", "processes"}
+_OF_SEVERAL_PROCESSES = {"shards", "request_budget", "identify_turns", "session_starts", "processes"}
 _OF_A_FILE = {"forgotten_by_commands"}
 
 

@@ -41,6 +41,20 @@ _IDENTIFY = f"""
         ) + interval '{IDENTIFY_EVERY_MS} ms'
     RETURNING extract(epoch FROM next_at - clock_timestamp())::float8 - {IDENTIFY_EVERY_MS / 1000} AS wait
     """
+_UNSEEN_S = 600
+"""Seconds in which a start that was taken has become a session that the platform counts, or never does."""
+_LEFT = f"""
+    CASE WHEN known.taken_at BETWEEN clock_timestamp() - interval '{_UNSEEN_S} s' AND clock_timestamp()
+        THEN least(known.remaining, :remaining) ELSE :remaining
+    END
+    """
+_START = f"""
+    INSERT INTO session_starts AS known (id, remaining, taken_at)
+    SELECT 1, :remaining - 1, clock_timestamp() WHERE :remaining > 0
+    ON CONFLICT (id) DO UPDATE SET remaining = {_LEFT} - 1, taken_at = clock_timestamp()
+    WHERE {_LEFT} > 0
+    RETURNING 1
+    """
 
 
 class SharedRequests:
@@ -55,6 +69,9 @@ class SharedRequests:
 
     async def hold(self, seconds: float) -> None:
         await self._engine.write(_HOLD, milliseconds=int(seconds * 1000))
+
+    async def take_start(self, remaining: int) -> bool:
+        return bool(await self._engine.write(_START, remaining=remaining))
 
     async def identify_in(self, bucket: int) -> float:
         [row] = await self._engine.write(_IDENTIFY, bucket=bucket)

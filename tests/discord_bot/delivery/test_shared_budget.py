@@ -140,6 +140,9 @@ class Row:
 
     async def hold(self, seconds: float) -> None: ...
 
+    async def take_start(self, remaining: int) -> bool:
+        return True
+
     async def identify_in(self, bucket: int) -> float:
         return 0.0
 

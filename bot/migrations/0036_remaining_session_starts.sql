@@ -1,0 +1,1 @@
+-- On PostgreSQL, several processes share a database: see the file of this name there. A file of SQLite's has one process.
