@@ -160,8 +160,8 @@ class SharedBudget(Budget):
         # The slots of an answer that was long under way are over: others have used the time since.
         last = min(now, asked_at + TOLD_WITHIN) + last_in
         slots = [last - (number - 1 - each) / PER_SECOND for each in range(number)]
-        # But where every answer takes long, one of them has to do.
-        slots[-1] = max(slots[-1], now - LASTS)
+        # But where every answer takes long, one of them has to do, and to last until somebody looks again.
+        slots[-1] = max(slots[-1], now)
         return list(map(max, slots, self._share(number))) if now < self._share_until else slots
 
     def _share(self, number: int) -> list[float]:

@@ -195,6 +195,21 @@ async def test_slots_that_are_told_late_are_not_used_beside_those_of_that_time(s
         assert len(every) > 5 * PER_SECOND, "most of the time it is used"
 
 
+@pytest.mark.virtual_time
+async def test_look_up_is_made_though_slots_are_told_late() -> None:
+    row, loop = Row(), asyncio.get_running_loop()
+    # Which is no multiple of the time between two looks.
+    row.answer_after = 0.117
+    budget = SharedBudget(row)
+    async with Scheduler(budget) as scheduler:
+        began = loop.time()
+        for _ in range(3):
+            async with scheduler.low_priority():
+                pass
+        assert loop.time() < began + 1
+    await budget.close()
+
+
 async def test_what_discord_refuses_to_one_holds_the_others(postgresql_server: Server, postgresql_url: str) -> None:
     loop = asyncio.get_running_loop()
     async with schedulers(postgresql_server, postgresql_url) as (refused, other, _):
