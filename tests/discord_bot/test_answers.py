@@ -29,6 +29,31 @@ async def test_mention_gets_a_reply_without_a_ping(world: World) -> None:
     assert message.embeds_suppressed
 
 
+async def test_rules_of_the_server_and_choices_of_the_author_are_read_at_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a database server, each answer that is waited for takes a round trip."""
+    both_begun = asyncio.Barrier(2)
+
+    def hold(part: object, name: str) -> None:
+        read = getattr(part, name)
+
+        async def held(*args: object) -> object:
+            monkeypatch.setattr(part, name, read)
+            async with asyncio.timeout(5):
+                await both_begun.wait()
+            return await read(*args)
+
+        monkeypatch.setattr(part, name, held)
+
+    hold(world.store.guild_rules, "rules_for")
+    hold(world.store.person_settings, "of")
+    await world.ask("who knows?")
+    await world.reply(world.discord.general)
+    await world.idle()
+    assert len(world.model.requests) == 1
+
+
 async def test_reply_grows_and_ends_whole(world: World) -> None:
     discord = world.discord
     text = " ".join(f"word{n}" for n in range(80))

@@ -116,16 +116,18 @@ class Replies:
         accepted: Callable[[], None] = lambda: None,
         open_thread: OpenThread | None = None,
         through: Through | None = None,
+        ping: Ping | None = None,
     ) -> bool:
         """Answer a prompt from a channel, with these notices under the answer. False: it was answered before.
 
         `open_thread` opens the thread in which the prompt is to be answered; without one it is answered in the channel
         that it was asked in, and with `through` by the answer to an interaction. The first answer `to_moderator` in a
-        guild tells about channel rules. `accepted` is called once the prompt is saved. Raises StoreError when the
-        prompt cannot be saved, Overloaded and OverQuota. Nothing is accepted then.
+        guild tells about channel rules. `accepted` is called once the prompt is saved. `ping` is what its author has
+        chosen, if that is known. Raises StoreError when the prompt cannot be saved, Overloaded and OverQuota. Nothing
+        is accepted then.
         """
         notices, files = list(notices), FileNotes()
-        ping = await self._ping_of(prompt.user_id)
+        ping = ping or await self.ping_of(prompt.user_id)
         in_chat = isinstance(channel, discord.DMChannel) and not is_for_one(prompt.conversation)
         if in_chat and not await self._store.turns.history(prompt.conversation, 1):
             notices.append(texts.FIRST_IN_DM)
@@ -190,7 +192,7 @@ class Replies:
         A reply that only one user sees can only be shown `through` that user's press. `restore` puts the button back if
         the user's questions have been used up by another press meanwhile, or the database fails.
         """
-        files, ping, notices = FileNotes(), await self._ping_of(turn.user_id), await self.threads.hints(turn)
+        files, ping, notices = FileNotes(), await self.ping_of(turn.user_id), await self.threads.hints(turn)
         try:
             beginning = _beginning_of_retry(turn, await self._sent(turn), resume=resume, through=through)
             if through is not None and isinstance(beginning, ContinuedBelow | MovedBelow):
@@ -233,7 +235,7 @@ class Replies:
         files = FileNotes()
         if partial.sent:
             beginning = Restarted(partial.sent, turn.reply, texts.TRYING_AGAIN, partial.orphaned)
-        ping, notices = await self._ping_of(turn.user_id), await self.threads.hints(turn)
+        ping, notices = await self.ping_of(turn.user_id), await self.threads.hints(turn)
 
         def open_sink(running: ActiveAttempt) -> ReplyActivity:
             channel = self._opener.known_channel(turn)
@@ -294,14 +296,14 @@ class Replies:
 
     async def show_end(self, turn: Turn, partial: PartialDelivery, outcome: Outcome) -> bool:
         """Show the end of a turn that an earlier process ended unseen. False: another process may still show it."""
-        return await self._opener.show_end(turn, partial, outcome, await self._ping_of(turn.user_id))
+        return await self._opener.show_end(turn, partial, outcome, await self.ping_of(turn.user_id))
 
     async def mark_delivered(self, turn: Turn) -> None:
         """Save that a person has seen how a turn ended, with the messages that show it, as `ReplySaver` does."""
         attempt = Attempt(turn.id, turn.attempt)
         await self._conversations.saver.mark_delivered(attempt, partial(self.records.complete, attempt))
 
-    async def _ping_of(self, user_id: int | None) -> Ping:
+    async def ping_of(self, user_id: int | None) -> Ping:
         """When a user wants to be pinged. While that cannot be read, as those who have chosen nothing."""
         try:
             return Ping.AUTO if user_id is None else (await self._store.person_settings.of(user_id)).ping

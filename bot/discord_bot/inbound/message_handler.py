@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import deque
 from collections.abc import Collection
@@ -90,7 +91,11 @@ class MessageHandler:
                 if mentioned and not self._left_to_others:
                     await self._notices.answer(message, texts.RESTARTING)
                 return True
-            if (denied := await self._policy.check_message(message)) is not None:
+            # At once: each waits for a database server.
+            denied, ping = await asyncio.gather(
+                self._policy.check_message(message), self._replies.ping_of(message.author.id)
+            )
+            if denied is not None:
                 if mentioned:
                     await self._notices.denied(message, denied)
                 return True
@@ -117,6 +122,7 @@ class MessageHandler:
                             notices,
                             to_moderator=manages_guild(message.author),
                             open_thread=open_thread,
+                            ping=ping,
                         )
                 if not mentioned:
                     return True
