@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
+from functools import partial
 from itertools import repeat
 
 import discord
@@ -38,6 +39,8 @@ CHECK_EVERY = float(DAY)
 """Seconds between two reads of the model server's list of models."""
 RETRY_DELAY = 3600.0
 """Seconds until the list is read again after that failed."""
+DATABASE_RETRY_DELAY = 60.0
+"""Seconds until a shutdown is looked up again that the database failed for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +96,14 @@ class OwnerAlerts:
             await asyncio.sleep(CHECK_EVERY)
 
     async def _check_shutdowns(self, named_in: Mapping[str, str], days: Mapping[str, date | None]) -> None:
-        try:
-            for model, setting in named_in.items():
-                if (day := days.get(model)) is not None:
-                    await self._check_shutdown(model, day, setting)
-        except StoreError as error:
+        def log_retry(error: Exception, _delay: float) -> None:
             log.warning("could not check whether to warn the owner of a shutdown: %s", error)
+
+        for model, setting in named_in.items():
+            if (day := days.get(model)) is not None:
+                checking = partial(self._check_shutdown, model, day, setting)
+                # The next day may be one too late.
+                await retrying(checking, repeat(DATABASE_RETRY_DELAY), on=(StoreError,), log_retry=log_retry)
 
     async def _check_shutdown(self, model: str, day: date, setting: str) -> None:
         left = (day - _today()).days

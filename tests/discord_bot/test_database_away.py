@@ -9,18 +9,21 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, closing
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
+import aiohttp
 import pytest
 
 from bot.core.channel_settings import WithoutMention
 from bot.core.errors import StoreError
+from bot.discord_bot.delivery.records import ReplyRecord
 from bot.standin.entities import Intent, Message
 from bot.standin.faults import ServerError
 from bot.standin.model import ModelStandin
 from bot.standin.script import Reply
 from bot.standin.server import DiscordStandin
 from bot.store.conversations import ConversationStore
-from bot.store.databases import Database, DatabaseServer
+from bot.store.databases import Database, DatabaseServer, open_store
 from bot.store.part import Part
 from bot.store.processed import ProcessedStore
 from bot.store.turns import TurnStore
@@ -333,6 +336,16 @@ async def test_broken_off_turn_is_tried_again_after_an_outage(
     assert not any("save" in each.content for each in left.messages[0].shown)
 
 
+async def test_owner_is_told_of_a_shutdown_after_an_outage(
+    discord: DiscordStandin, model: ModelStandin, start: Start, outage: Outage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.discord_bot.owner_alerts.DATABASE_RETRY_DELAY", 1.0)
+    model.shutdown_dates = {"demo": str(datetime.now(UTC).date() + timedelta(days=5))}
+    outage.begin_at(ProcessedStore, "claim_notice", 5.0)
+    async with start():
+        await discord.wait_for(lambda: "demo" in "".join(shown(discord, discord.open_dm(discord.ada))))
+
+
 async def test_button_that_could_do_nothing_in_an_outage_can_be_pressed_again(world: World) -> None:
     discord = world.discord
     world.model.script.append(Reply("A whole", cut_after=1))
@@ -358,3 +371,33 @@ async def test_hourglass_that_would_be_left_after_a_kill_is_not_shown(world: Wor
         assert discord.calls("PUT", "/channels/{channel_id}/messages/{message_id}/reactions/{emoji}/@me") == []
     await world.idle()
     assert waiting.reactions == {}
+
+
+async def test_database_is_asked_again_whose_a_message_is(
+    discord: DiscordStandin, model: ModelStandin, start: Start, file: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Discord names a message for the nonce of a post without an answer. Before it is written over, it is looked up."""
+    left = await leave(discord, file, "first " * 300)
+    async with open_store(file, exclusive=True) as store:
+        await store.deliveries.posting(left.attempt, 1, 1800, "nonce")
+    # It is not silent, so that it is not found by what it is.
+    async with aiohttp.ClientSession(headers={"Authorization": f"Bot {discord.token}"}) as session:
+        body = {"content": "first", "nonce": "nonce", "enforce_nonce": True}
+        posted = await session.post(f"{discord.url}/channels/{discord.general.id}/messages", json=body)
+        assert posted.status == 200
+    is_anothers, asked = ReplyRecord.is_anothers, 0
+
+    async def failing_once(record: ReplyRecord, message_id: int) -> bool:
+        nonlocal asked
+        asked += 1
+        if asked == 1:
+            raise StoreError("The database is away.")
+        return await is_anothers(record, message_id)
+
+    monkeypatch.setattr(ReplyRecord, "is_anothers", failing_once)
+    model.default = TWO_PARTS
+    async with start() as world:
+        await world.reply(discord.general, "and more", count=2)
+        await world.idle()
+    assert asked == 2
+    assert len(shown(discord)) == 2
