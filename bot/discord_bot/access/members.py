@@ -176,8 +176,8 @@ def _keep(cache: dict[_Key, _Value], key: _Key, value: _Value) -> None:
 
 
 def roles(member: discord.Member) -> frozenset[int]:
-    """The ids of a member's roles."""
-    return frozenset(role.id for role in member.roles)
+    """The ids of a member's roles, also of those that discord.py does not know, as in a guild of another process."""
+    return frozenset({member.guild.id, *member._roles})
 
 
 async def ask(guild: discord.Guild, user_id: int) -> Membership:

@@ -19,6 +19,7 @@ from bot.core.retrying import poll_until
 from bot.core.turns import Turn
 from bot.discord_bot.access import members
 from bot.discord_bot.access.members import Members, Membership, MembershipStatus
+from bot.discord_bot.access.roles_elsewhere import RolesElsewhere
 from bot.discord_bot.access.shared_guilds import SharedGuilds
 from bot.discord_bot.channels import channel_of, is_private
 from bot.discord_bot.delivery.messages import platform_errors
@@ -63,6 +64,9 @@ class Policy:
         self._settings = settings
         self._members = Members(scheduler)
         self._shared_guilds = SharedGuilds(client, store, self._members, connections, self.is_served)
+        self._roles_elsewhere = RolesElsewhere(
+            client, scheduler, settings.roles, self._shared_guilds.of_other_processes
+        )
         self._parents: dict[int, int] = {}
         """The channels of threads that were looked up."""
         self._owners: frozenset[int] = frozenset()
@@ -172,6 +176,7 @@ class Policy:
     def close(self) -> None:
         """Cancel the look-ups that wait to be made."""
         self._shared_guilds.close()
+        self._roles_elsewhere.close()
         self._members.close()
 
     async def is_served(
@@ -265,16 +270,10 @@ class Policy:
         if settings.roles:
             await self._all_guilds_known(patience)
         deadline = time.monotonic() + _SEARCH_TIMEOUT
-        # While a guild is unavailable, its roles are not known.
-        with_roles = [
-            guild
-            for guild in self._client.guilds
-            if settings.roles and (guild.unavailable or any(map(guild.get_role, settings.roles)))
-        ]
+        with_roles, all_known = await self._guilds_with_roles(deadline)
         found = [membership async for _, membership in self._memberships(user_id, with_roles, deadline)]
         person = _person(user_id, found)
-        if not self._connections.complete or not self._connections.shards.are_all:
-            # Which roles the servers of other processes have is not known here.
+        if not all_known:
             person = replace(person, all_roles=False)
         denied = access.denied_in_dm(settings, person, shares_guild=True)
         if denied or settings.direct_messages == "everyone" or user_id in self.owners:
@@ -283,6 +282,19 @@ class Policy:
         if not shares and not self._connections.complete and await self._all_guilds_known(patience):
             shares = await self._shared_guilds.has(user_id, within=_SEARCH_TIMEOUT)
         return access.denied_in_dm(settings, person, shares_guild=shares)
+
+    async def _guilds_with_roles(self, deadline: float) -> tuple[list[discord.Guild], bool]:
+        """The guilds that have roles of the rules, as far as known at `deadline`, and whether these are all."""
+        roles = self._settings.roles
+        if not roles:
+            return [], True
+        # While a guild is unavailable, its roles are not known.
+        own = [guild for guild in self._client.guilds if guild.unavailable or any(map(guild.get_role, roles))]
+        if not self._connections.complete:
+            return own, False
+        missing = frozenset(role for role in roles if not any(guild.get_role(role) for guild in own))
+        elsewhere, all_known = await self._roles_elsewhere.find(missing, deadline - time.monotonic())
+        return [*own, *elsewhere], all_known
 
     async def _all_guilds_known(self, patience: float) -> bool:
         """Wait until every shard has named its guilds, but for `patience` seconds only. Returns whether they have."""

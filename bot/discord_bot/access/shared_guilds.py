@@ -104,7 +104,7 @@ class SharedGuilds:
         return self._searches.get(user_id)
 
     async def _search(self, user_id: int, asked_in: Sequence[int]) -> bool | None:
-        others = () if self._connections.shards.are_all else await self._of_other_processes()
+        others = await self.of_other_processes()
         all_known = self._connections.complete and others is not None
         guilds = self._by_likelihood(user_id, asked_in, others or ())
         async with self._likely_slots:
@@ -121,8 +121,10 @@ class SharedGuilds:
             self._members.add_stranger(user_id, _SECONDS_PER_LOOKUP * len(guilds))
         return found
 
-    async def _of_other_processes(self) -> Sequence[discord.Guild] | None:
+    async def of_other_processes(self) -> Sequence[discord.Guild] | None:
         """The guilds that other processes serve, which the gateway does not tell this one of. None: not known now."""
+        if self._connections.shards.are_all:
+            return ()
         async with self._asking_others:
             if self._others is None or self._others_until < time.monotonic():
                 mine = self._connections.shards

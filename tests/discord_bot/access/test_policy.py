@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from bot.core.access import Servers
+from bot.core.access import AccessSettings, Servers
+from bot.core.shards import Shards
 from bot.discord_bot.access import members
 from bot.discord_bot.access.members import MembershipStatus
 from bot.discord_bot.delivery import notices
@@ -17,7 +19,8 @@ from bot.standin.faults import ALWAYS, ConnectionReset, RateLimited, Refused, Se
 from bot.standin.model import ModelStandin
 from bot.standin.script import Reply
 from bot.standin.server import DiscordStandin
-from tests.discord_bot.conftest import Start
+from bot.standin.sharding import shard_of
+from tests.discord_bot.conftest import OPTIONS, Start, serving
 from tests.discord_bot.people import (
     AUTHOR_DENIED,
     MEMBERS,
@@ -316,6 +319,51 @@ async def test_allowed_people_and_roles(serve: Start, discord: DiscordStandin, e
             assert world.shown(discord.open_dm(person))[-1].split("\n")[0] == answer
         await world.ask_and_wait("hello", discord.open_dm(eve), eve)
         assert world.shown(discord.open_dm(eve)) == [NOT_YOU]
+
+
+@pytest.mark.parametrize("rule", ["allowed_roles", "blocked_roles"])
+async def test_roles_in_servers_of_other_processes_count_in_direct_messages(
+    start: Start, discord: DiscordStandin, model: ModelStandin, tmp_path: Path, rule: str
+) -> None:
+    """This process serves one of two shards, and another one the shard with the server of the role."""
+    servers = [discord.guild, *(discord.add_guild(f"Server {number}") for number in range(12))]
+    there = [server for server in servers if shard_of(server.id, 2) == 1]
+    crew = discord.add_role("Crew", guild=there[-1])
+    other_role = discord.add_role("Other", guild=there[0])
+    for person, roles in {discord.cleo: [crew], discord.bo: [other_role]}.items():
+        for server in (there[0], there[-1]):
+            discord.world.add_member(server, person, roles=[role for role in roles if role in server.roles.values()])
+    answers = {discord.cleo: "To hello.", discord.bo: NOT_YOU}
+    if rule == "blocked_roles":
+        answers = {discord.cleo: NOT_YOU, discord.bo: "To hello."}
+    # Nobody has the second one, which has been deleted.
+    named = frozenset({crew.id, 4})
+    access = AccessSettings(allowed_roles=named)
+    if rule == "blocked_roles":
+        access = AccessSettings(blocked_roles=named)
+    over = asyncio.Event()
+
+    async def other_process() -> None:
+        options = replace(OPTIONS, access=access, shards=Shards((1,), 2))
+        async with serving(discord, model, tmp_path / "other.db", asyncio.Event(), options=options):
+            await over.wait()
+
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(other_process())
+        async with start(options=replace(OPTIONS, access=access, shards=Shards((0,), 2))) as world:
+            for _ in range(2):
+                for person, answer in answers.items():
+                    await world.ask_and_wait("hello", discord.open_dm(person), person)
+                    assert world.shown(discord.open_dm(person))[-1].split("\n")[0] == answer
+            asked = [call.path for call in discord.calls("GET", "/guilds/{guild_id}")]
+            assert len(asked) == len(set(asked)) == len(there), "once for each"
+            # The bot leaves the server with the role, which nobody has any more.
+            discord.world.remove_guild(there[-1])
+            await asyncio.sleep(400)
+            await world.ask_and_wait("hello", discord.open_dm(discord.cleo), discord.cleo)
+            without = "To hello." if rule == "blocked_roles" else NOT_YOU
+            assert world.shown(discord.open_dm(discord.cleo))[-1].split("\n")[0] == without
+            over.set()
 
 
 async def test_roles_apply_to_missed_prompts(serve: Start, discord: DiscordStandin, model: ModelStandin) -> None:
