@@ -40,7 +40,7 @@ _RESERVE_FOR = f"""
     )
     SELECT turn_id, attempt, user_id, guild_id, :model, :day, :prompt, min(:reply, room - :prompt),
         :paid_prompt, :paid_cached, :paid_reply
-    FROM (SELECT *, {room(SPENT)} AS room FROM {{asker}}) AS asker
+    FROM (SELECT *, {room(SPENT)} AS room FROM {{asker}} LIMIT 1) AS asker
     WHERE room >= :prompt + :minimum AND (room >= :prompt + :reply OR :accept_partial = 1 OR room >= {room(SETTLED)})
     ON CONFLICT (turn_id, attempt) DO NOTHING
     RETURNING reply_tokens
@@ -60,7 +60,7 @@ _RESERVE_MORE = f"""
         requests = requests + 1,
         prompt_tokens = prompt_tokens + :prompt,
         reply_tokens = reply_tokens + min(:reply, asker.room - :prompt)
-    FROM (SELECT *, {room(SPENT)} AS room, {room(SETTLED)} AS settled_room FROM {ATTEMPT}) AS asker
+    FROM (SELECT *, {room(SPENT)} AS room, {room(SETTLED)} AS settled_room FROM {ATTEMPT} LIMIT 1) AS asker
     WHERE charges.turn_id = asker.turn_id AND charges.attempt = asker.attempt
       AND room >= :prompt + :minimum AND (room >= :prompt + :reply OR :accept_partial = 1 OR room >= settled_room)
     RETURNING reply_tokens - :spent_reply AS reply_tokens
