@@ -26,7 +26,7 @@ from tests.discord_bot.conftest import Held, Start, World
 from tests.discord_bot.server_pages import ALLOW, change, done, id_of, page_of
 from tests.waiting import PATIENCE
 
-pytestmark = pytest.mark.virtual_time
+pytestmark = [pytest.mark.virtual_time, pytest.mark.both_engines]
 
 CALLBACK = "/interactions/{interaction_id}/{interaction_token}/callback"
 
