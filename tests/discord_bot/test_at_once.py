@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from bot.core.access import GuildRules
 from bot.core.errors import StoreError
 from bot.discord_bot.inbound.edits import MessageLifecycle
 from bot.standin.entities import Message
@@ -18,6 +19,7 @@ from bot.standin.faults import Slow
 from bot.standin.script import REFUSALS
 from bot.standin.server import DiscordStandin
 from bot.store.deliveries import DeliveryStore
+from bot.store.guild_rules import GuildRuleStore
 from bot.store.guilds import GuildStore
 from bot.store.part import Part
 from bot.store.processed import ProcessedStore
@@ -147,3 +149,24 @@ async def test_guild_that_reinvites_keeps_its_memory(discord: DiscordStandin, st
         await world.reply(discord.general, count=2)
         await world.idle()
         assert [turn[0] for turn in await world.turns(discord.general)] == ["hello", "and now?"]
+
+
+async def test_questions_of_one_person_are_answered_in_their_order(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the database answers first."""
+    check, asked = GuildRuleStore.rules_for, 0
+
+    async def first_is_slow(store: GuildRuleStore, guild_id: int, user_id: int) -> GuildRules:
+        nonlocal asked
+        asked += 1
+        if asked == 1:
+            await asyncio.sleep(0.2)
+        return await check(store, guild_id, user_id)
+
+    monkeypatch.setattr(GuildRuleStore, "rules_for", first_is_slow)
+    said = [await world.ask(text) for text in ("one", "two")]
+    await world.reply(world.discord.general, count=2)
+    await world.idle()
+    assert [each.reply_to for each in world.discord.bot_messages(world.discord.general)] == said
+    assert asked >= 2

@@ -113,6 +113,7 @@ class Replies:
         notices: Sequence[str],
         *,
         to_moderator: bool = False,
+        placed: Callable[[], None] = lambda: None,
         accepted: Callable[[], None] = lambda: None,
         open_thread: OpenThread | None = None,
         through: Through | None = None,
@@ -122,9 +123,9 @@ class Replies:
 
         `open_thread` opens the thread in which the prompt is to be answered; without one it is answered in the channel
         that it was asked in, and with `through` by the answer to an interaction. The first answer `to_moderator` in a
-        guild tells about channel rules. `accepted` is called once the prompt is saved. `ping` is what its author has
-        chosen, if that is known. Raises StoreError when the prompt cannot be saved, Overloaded and OverQuota. Nothing
-        is accepted then.
+        guild tells about channel rules. `placed` is called when what is asked from then on comes after the prompt,
+        and `accepted` once it is saved. `ping` is what its author has chosen, if that is known. Raises StoreError when
+        the prompt cannot be saved, Overloaded and OverQuota. Nothing is accepted then.
         """
         notices, files = list(notices), FileNotes()
         ping = ping or await self.ping_of(prompt.user_id)
@@ -168,6 +169,8 @@ class Replies:
         try:
             completing = self._completing(prompt.text, files)
             settled = None if open_thread is None else partial(settle, open_thread)
+            placed()
+            # It has its place before this waits for anything.
             outcome = await self._conversations.answer(prompt, open_sink, completing, settle=settled)
         except OverQuota as refusal:
             refused = Outcome(TurnState.FAILED, failure=FailureReason.QUOTA, quota_exceeded=refusal.quota_exceeded)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -18,6 +18,7 @@ from bot.discord_bot.access.policy import Policy
 from bot.discord_bot.delivery.notices import Notices
 from bot.discord_bot.inbound import reader
 from bot.discord_bot.inbound.message_handler import MessageHandler
+from bot.discord_bot.inbound.order import Order, Place
 from bot.discord_bot.inbound.reader import Addressing
 from bot.discord_bot.inbound.recent import RecentMessages
 from bot.discord_bot.inbound.unmentioned import Unmentioned
@@ -62,6 +63,7 @@ class Inbox:
         self._tasks = tasks
         self._recent: deque[int] = deque(maxlen=_RECENT)
         self._told_unreadable: dict[int, float] = {}
+        self._order = Order()
 
     def recent(self) -> set[int]:
         """The ids of prompts whose events came lately, so that somebody answers them already."""
@@ -83,7 +85,7 @@ class Inbox:
                 self._recent.append(message.id)
                 if self._reading is not None:
                     self._reading.unmentioned.addressed(message)
-                self._tasks.spawn(self._messages.answer(message, me))
+                self._tasks.spawn(self._in_order(message, partial(self._messages.answer, message, me)))
             case Addressing.UNREADABLE if self._reading is None:
                 self._tasks.spawn(self._tell_unreadable(message))
             case _:
@@ -92,8 +94,8 @@ class Inbox:
 
     def found(self, message: discord.Message) -> None:
         """Answer a prompt that came while the bot was away."""
-        if self._client.user is not None:
-            self._tasks.spawn(self._messages.answer_missed(message, self._client.user))
+        if (me := self._client.user) is not None:
+            self._tasks.spawn(self._in_order(message, partial(self._messages.answer_missed, message, me)))
 
     def mentions_me(self, message: discord.Message) -> bool:
         """Whether a message addresses the bot, so that its author expects something of it."""
@@ -110,15 +112,22 @@ class Inbox:
         # At once, so that its deletion or edit finds it.
         reading.recent.received(message)
         if reading.unmentioned.may_be_meant(message):
-            self._tasks.spawn(self._answer_if_meant(message, me, reading))
+            self._tasks.spawn(self._in_order(message, partial(self._answer_if_meant, message, me, reading)))
 
-    async def _answer_if_meant(self, message: discord.Message, me: discord.ClientUser, reading: Reading) -> None:
+    async def _in_order(self, message: discord.Message, answer: Callable[[Place], Awaitable[object]]) -> None:
+        """Answer a message after those before it of the same person there."""
+        with self._order.place((message.channel.id, message.author.id)) as place:
+            await answer(place)
+
+    async def _answer_if_meant(
+        self, message: discord.Message, me: discord.ClientUser, reading: Reading, place: Place
+    ) -> None:
         try:
             is_meant = partial(reading.unmentioned.is_meant, message)
             if await retrying(is_meant, _RETRY_DELAYS, on=(StoreError,)):
                 reading.recent.is_for_bot(message)
                 self._recent.append(message.id)
-                await self._messages.answer(message, me)
+                await self._messages.answer(message, me, place)
         except StoreError as error:
             log.error("skipped a message in channel %d: %s", message.channel.id, error)
 

@@ -21,6 +21,7 @@ from bot.discord_bot.delivery.replies import Replies
 from bot.discord_bot.delivery.threads import may_write_in
 from bot.discord_bot.inbound import content, reader
 from bot.discord_bot.inbound.files import PromptFiles
+from bot.discord_bot.inbound.order import Place
 from bot.discord_bot.inbound.pictures import DiscordPictures
 from bot.discord_bot.inbound.reader import Addressing
 from bot.discord_bot.names import own_name
@@ -70,65 +71,29 @@ class MessageHandler:
         """Whether any of these messages is a prompt that is being answered, so that it may not be on record yet."""
         return not self._in_progress.keys().isdisjoint(message_ids)
 
-    async def answer_missed(self, message: discord.Message, me: discord.ClientUser) -> None:
+    async def answer_missed(self, message: discord.Message, me: discord.ClientUser, place: Place) -> None:
         """Answer a prompt that came while the bot was away; during a shutdown it is left to the next start."""
         if self._accepting:
-            await self.answer(message, me)
+            await self.answer(message, me, place)
 
-    async def answer(self, message: discord.Message, me: discord.ClientUser) -> bool:
+    async def answer(self, message: discord.Message, me: discord.ClientUser, place: Place | None = None) -> bool:
         """Answer a message that is meant for the bot. Returns False if it was or is being answered already.
 
-        One that does not mention the bot gets an answer or nothing: its author may not have expected either.
+        One that does not mention the bot gets an answer or nothing: its author may not have expected either. It leaves
+        its place once it is in the queue of prompts, or known not to be.
         """
         if (known := self._in_progress.get(message.id)) is not None:
             # An edit may come before the prompt was read, or the message itself after its edit.
             self._in_progress[message.id] = max(known, message, key=lambda each: each.edited_at or each.created_at)
             return False
         self._in_progress[message.id] = message
-        mentioned = reader.address(message, me) is Addressing.YES
+        place = place or Place(None)
         try:
-            if not self._accepting:
-                if mentioned and not self._left_to_others:
-                    await self._notices.answer(message, texts.RESTARTING)
-                return True
-            # At once: each waits for a database server.
-            denied, ping = await asyncio.gather(
-                self._policy.check_message(message), self._replies.ping_of(message.author.id)
-            )
-            if denied is not None:
-                if mentioned:
-                    await self._notices.denied(message, denied)
-                return True
-            if isinstance(message.channel, discord.Thread) and not may_write_in(message.channel):
-                if mentioned:
-                    await self._notices.locked_out(message, message.channel)
-                return True
-            reads_history = await self._policy.reads_history(message)
-            read = None
-            while read is not (latest := self._in_progress[message.id]):
-                read, reading = latest, reader.read(latest, me)
-                notices = [texts.QUOTE_WITHHELD] if reading.quote_withheld else []
-                if reading.prompt is not None:
-                    prompt = replace(reading.prompt, reads_history=reads_history)
-                    self._pictures.remember(latest, content.quoted(latest), me)
-                    open_thread = None
-                    if await self._replies.threads.wants(latest):
-                        prompt = _in_thread_on(latest, prompt)
-                        open_thread = partial(self._replies.threads.open, latest)
-                    with self._files.at_hand(prompt, latest):
-                        return await self._replies.answer(
-                            message.channel,
-                            prompt,
-                            notices,
-                            to_moderator=manages_guild(message.author),
-                            open_thread=open_thread,
-                            ping=ping,
-                        )
-                if not mentioned:
-                    return True
-                # Not marked as processed: an edit, also one that comes meanwhile, may make a question of the message.
-                hint = notices[0] if notices else texts.hint(own_name(self._client, message.guild))
-                await self._send_hint(message, hint)
+            try:
+                await place.first()
+                return await self._answer(message, me, place)
+            finally:
+                place.leave()
         except Overloaded as refusal:
             await self._notices.overloaded(message, refusal)
         except OverQuota as refusal:
@@ -141,6 +106,53 @@ class MessageHandler:
             await self._notices.send(message, texts.WENT_WRONG)
         finally:
             del self._in_progress[message.id]
+        return True
+
+    async def _answer(self, message: discord.Message, me: discord.ClientUser, place: Place) -> bool:
+        mentioned = reader.address(message, me) is Addressing.YES
+        if not self._accepting:
+            if mentioned and not self._left_to_others:
+                await self._notices.answer(message, texts.RESTARTING)
+            return True
+        # At once: each waits for a database server.
+        denied, ping = await asyncio.gather(
+            self._policy.check_message(message), self._replies.ping_of(message.author.id)
+        )
+        if denied is not None:
+            if mentioned:
+                await self._notices.denied(message, denied)
+            return True
+        if isinstance(message.channel, discord.Thread) and not may_write_in(message.channel):
+            if mentioned:
+                await self._notices.locked_out(message, message.channel)
+            return True
+        reads_history = await self._policy.reads_history(message)
+        read = None
+        while read is not (latest := self._in_progress[message.id]):
+            read, reading = latest, reader.read(latest, me)
+            notices = [texts.QUOTE_WITHHELD] if reading.quote_withheld else []
+            if reading.prompt is not None:
+                prompt = replace(reading.prompt, reads_history=reads_history)
+                self._pictures.remember(latest, content.quoted(latest), me)
+                open_thread = None
+                if await self._replies.threads.wants(latest):
+                    prompt = _in_thread_on(latest, prompt)
+                    open_thread = partial(self._replies.threads.open, latest)
+                with self._files.at_hand(prompt, latest):
+                    return await self._replies.answer(
+                        message.channel,
+                        prompt,
+                        notices,
+                        to_moderator=manages_guild(message.author),
+                        placed=place.leave,
+                        open_thread=open_thread,
+                        ping=ping,
+                    )
+            if not mentioned:
+                return True
+            # Not marked as processed: an edit, also one that comes meanwhile, may make a question of the message.
+            hint = notices[0] if notices else texts.hint(own_name(self._client, message.guild))
+            await self._send_hint(message, hint)
         return True
 
     async def _send_hint(self, message: discord.Message, sentence: str) -> None:
