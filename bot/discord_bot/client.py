@@ -148,6 +148,10 @@ class ParleyClient(discord.AutoShardedClient):
         discord.py calls `on_shard_ready` some seconds later, and also on a client that is closed by then.
         """
         self.connections.connected(shard_id)
+        self._look_for_missed(shard_id)
+
+    def _look_for_missed(self, shard_id: int) -> None:
+        """Begin anew with a shard, of whose events some are unknown."""
         guild_ids = {guild.id for guild in self.guilds if self.connections.shards.of(guild.id) == shard_id}
         self._parts.inbox.session_began(guild_ids)
         self._note_guilds()
@@ -183,9 +187,9 @@ class ParleyClient(discord.AutoShardedClient):
         self._tasks.spawn(self._parts.lifecycle.left(guild.id), on_shutdown="drain")
 
     def _events_lost(self) -> None:
-        """Begin anew, since the events since the last ones are unknown."""
-        for shard_id in self.connections.shards.ids:
-            self.dispatch("shard_connect", shard_id)
+        """Begin anew with the shards that have had a session. The others will have all their events."""
+        for shard_id in self.connections.named:
+            self._look_for_missed(shard_id)
 
     def _note_guilds(self) -> None:
         """Put on record which guilds there are, once all are known: any other counts as left."""

@@ -7,6 +7,7 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from functools import partial
+from itertools import count
 from typing import Any, TypeAlias
 
 from bot.core.gate import Gate
@@ -17,7 +18,11 @@ log = logging.getLogger(__name__)
 Parse: TypeAlias = Callable[[Any], None]
 
 MOST_HELD = 10_000
-"""Events that are held at most. The oldest ones go first, and are events that nobody knows of."""
+"""Events about messages that are held at most. The oldest ones go first, and are events that nobody knows of."""
+_ABOUT_MESSAGES = ("MESSAGE_", "INTERACTION_")
+"""How the names of events begin that can be dropped: what they ask for is looked up, or asked again. All others tell
+which guilds, channels and roles there are, and are as few as these."""
+_Held: TypeAlias = tuple[int, Parse, Any]
 
 
 class HeldEvents:
@@ -30,32 +35,37 @@ class HeldEvents:
         self._gate = gate
         self._tasks = tasks
         self._lost = lost
-        self._held: deque[tuple[Parse, Any]] = deque()
+        self._numbers = count()
+        self._messages: deque[_Held] = deque()
+        self._others: deque[_Held] = deque()
         self._dropped = False
         self._releasing = False
         for name, parse in parsers.items():
-            parsers[name] = partial(self._received, parse)
+            held = self._messages if name.startswith(_ABOUT_MESSAGES) else self._others
+            parsers[name] = partial(self._received, held, parse)
 
-    def _received(self, parse: Parse, data: Any) -> None:
+    def _received(self, held: deque[_Held], parse: Parse, data: Any) -> None:
         if self._gate.is_open and not self._releasing:
             parse(data)
             return
-        if len(self._held) >= MOST_HELD:
-            self._held.popleft()
+        held.append((next(self._numbers), parse, data))
+        if len(self._messages) > MOST_HELD:
+            self._messages.popleft()
             self._dropped = True
-        self._held.append((parse, data))
         if not self._releasing:
             self._releasing = True
             self._tasks.spawn(self._release(), on_shutdown="cancel")
 
     async def _release(self) -> None:
         try:
-            while self._held and await self._gate.opened():
-                parse, data = self._held.popleft()
+            while (self._messages or self._others) and await self._gate.opened():
+                queues = [held for held in (self._messages, self._others) if held]
+                _, parse, data = min(queues, key=lambda held: held[0][0]).popleft()
                 parse(data)
                 await asyncio.sleep(0)
         finally:
-            self._held.clear()
+            self._messages.clear()
+            self._others.clear()
             self._releasing = False
         if self._dropped and self._gate.is_open:
             self._dropped = False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from bot.core.shards import Shards
 
@@ -41,6 +41,11 @@ class Connections:
         """Note that a connection is lost, or that another attempt at one has failed."""
         if self._away_since.get(shard_id, 0.0) is None:
             self._away_since[shard_id] = time.monotonic()
+
+    @property
+    def named(self) -> Sequence[int]:
+        """The shards that have named their guilds, though some may be away now."""
+        return sorted(self._named)
 
     @property
     def complete(self) -> bool:

@@ -16,6 +16,7 @@ from bot.standin.entities import Channel
 from bot.standin.model import ModelStandin
 from bot.standin.script import Reply
 from bot.standin.server import DiscordStandin
+from bot.standin.sessions import Frame
 from tests.discord_bot.conftest import Start, World
 
 
@@ -163,3 +164,37 @@ async def test_events_that_were_too_many_to_hold_are_looked_up(
         for said, place in zip(asked, places, strict=True):
             await world.taken(said)
             assert len(world.shown(place)) == 2
+
+
+async def test_session_that_begins_while_nothing_may_be_done_is_whole(
+    discord: DiscordStandin, start: Start, gate: Gate, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It names more servers than messages are held."""
+    monkeypatch.setattr("bot.discord_bot.held_events.MOST_HELD", 2)
+    places = [discord.add_channel("talk", discord.add_guild(f"Server {number}")) for number in range(6)]
+    async with start() as world:
+        for place in places:
+            await world.answered("hello", place, discord.ada)
+
+    heard: list[Frame] = []
+
+    def close(frame: Frame) -> None:
+        if frame.name == "IDENTIFY":
+            clock.now = 9.0
+        heard.append(frame)
+
+    async def go_on() -> None:
+        await discord.wait_for(lambda: sum(frame.name == "GUILD_CREATE" for frame in heard) == 7)
+        for place in places:
+            await discord.say(place, discord.ada, f"{discord.bot.mention} and now?")
+        await asyncio.sleep(0.5)
+        gate.confirm(9.0)
+
+    discord.gateway.on_frame.append(close)
+    going_on = asyncio.create_task(go_on())
+    async with start(gate=gate) as world:
+        await going_on
+        for place in places:
+            await discord.wait_for(lambda place=place: len(world.shown(place)) == 2)  # type: ignore[misc]
+        await world.idle()
+        assert await world.store.engine.read("SELECT 1 FROM conversations WHERE left_at IS NOT NULL") == []
