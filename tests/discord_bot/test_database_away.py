@@ -130,6 +130,27 @@ async def test_reply_of_an_outage_is_known_to_the_next_start(
             assert discord.bot_messages(discord.general) == messages[:1]
 
 
+async def test_process_that_ends_in_an_outage_leaves_nothing_to_be_posted_twice(
+    discord: DiscordStandin, model: ModelStandin, start: Start, file: Database
+) -> None:
+    model.script.append(Reply(["word "] * 10_000, tokens_per_second=60))
+    async with (
+        open_store(file, exclusive=False) as store,
+        failing(store.engine, RECORDS.format("INSERT")),
+        start() as world,
+    ):
+        await world.ask("tell me")
+        message = await world.reply(discord.general, "word")
+        # As after a kill, nobody sees that it ends.
+        discord.faults.add(ServerError(503), method="PATCH", times=math.inf)
+    discord.faults.clear()
+    model.default = Reply("The whole answer.")
+    async with start() as world:
+        await discord.wait_for(lambda: world.shown() == ["The whole answer."])
+        await world.idle()
+    assert discord.bot_messages(discord.general) == [message]
+
+
 async def test_turn_is_not_delivered_before_its_messages_areon_record(
     discord: DiscordStandin, model: ModelStandin, start: Start
 ) -> None:

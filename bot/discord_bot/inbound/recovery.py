@@ -187,11 +187,15 @@ class Recovery:
         lost: dict[int, str] = {}
         stale = await self._store.deliveries.stale(turn.id)
         surplus = [*stale]
+        if not on_record and not stale and turn.asked_in is None and not asked_by_command(turn):
+            on_record = await self._unrecorded(turn)
         for sent in on_record:
             message_id = sent.message_id
             if message_id is None:
                 behind = shown[-1][0] if shown else message_of(turn)
-                message_id = await self._find(turn, sent, stale, behind=behind)
+                message_id = await self._find(turn, sent.part, stale, behind=behind)
+                if message_id is not None:
+                    await self._store.deliveries.posted(Attempt(turn.id, turn.attempt), sent.part, message_id)
             if message_id is None:
                 lost[sent.part] = sent.nonce
             elif lost:
@@ -200,16 +204,28 @@ class Recovery:
                 shown.append((message_id, sent.start))
         return PartialDelivery(shown, lost, surplus)
 
-    async def _find(self, turn: Turn, sent: SentPart, stale: Collection[int], *, behind: int) -> int | None:
-        """Find the message of a post whose answer the earlier process did not see, and put it on record."""
+    async def _unrecorded(self, turn: Turn) -> Sequence[SentPart]:
+        """The first message of a reply of which nothing is on record, put on record, if it is there after all.
+
+        The database may have been away from the post to the end of the process. The message is a reply to the prompt.
+        """
+        message_id = await self._find(turn, 0, (), behind=message_of(turn))
+        if message_id is None:
+            return ()
+        attempt, found = Attempt(turn.id, turn.attempt), SentPart(0, 0, "", message_id)
+        await self._store.deliveries.posting(attempt, found.part, found.start, found.nonce)
+        await self._store.deliveries.posted(attempt, found.part, message_id)
+        return [found]
+
+    async def _find(self, turn: Turn, part: int, stale: Collection[int], *, behind: int) -> int | None:
+        """The message of a part that the earlier process does not know to have posted."""
         try:
             messages = await self._history.own_messages_after(channel_of(turn.conversation), behind)
         except TargetGone:
             return None
         for message in messages:
-            may_show = message.id not in stale and self._may_show(message, turn, sent.part)
+            may_show = message.id not in stale and self._may_show(message, turn, part)
             if may_show and await self._store.turns.of_message(message.id) is None:
-                await self._store.deliveries.posted(Attempt(turn.id, turn.attempt), sent.part, message.id)
                 return message.id
         return None
 
