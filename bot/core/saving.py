@@ -247,6 +247,9 @@ class ReplySaver:
                     log.warning("%s: could not be saved, trying again: %s", subject, error, exc_info=bug)
                 late.put_off()
                 return
+            else:
+                if late.pause:
+                    log.info("%s: saved now", subject)
             if self._late.get(subject) is late:
                 del self._late[subject]
 
