@@ -16,7 +16,8 @@ import pytest
 
 from bot.core.channel_settings import WithoutMention
 from bot.core.errors import StoreError
-from bot.discord_bot.delivery.records import ReplyRecord
+from bot.core.gate import Gate
+from bot.discord_bot.delivery.records import RETRY_EVERY, ReplyRecord
 from bot.standin.entities import Intent, Message
 from bot.standin.faults import ServerError
 from bot.standin.model import ModelStandin
@@ -165,6 +166,22 @@ async def test_turn_is_not_delivered_before_its_messages_areon_record(
         await world.until(lambda: world.store.turns.undelivered("discord"), [])
         assert world.shown() == shown
         await assert_it_is_retried_in(world, messages[1])
+
+
+async def test_process_whose_servers_are_anothers_by_then_writes_nothing_late(
+    discord: DiscordStandin, model: ModelStandin, start: Start
+) -> None:
+    gate = Gate(clock=lambda: 0.0)
+    gate.confirm(0.0)
+    model.script.append(ENDLESS)
+    async with start(gate=gate) as world:
+        async with failing(world.store.engine, RECORDS.format("INSERT")):
+            await world.ask("tell me")
+            await world.reply(discord.general, "second", count=2)
+            gate.shut()
+            await asyncio.sleep(RETRY_EVERY)
+        await asyncio.sleep(10 * RETRY_EVERY)
+        assert await on_record(world) == []
 
 
 @asynccontextmanager
