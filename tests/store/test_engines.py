@@ -18,7 +18,7 @@ from bot.store.postgresql import PostgreSQLEngine, open_store
 from bot.store.postgresql.statements import bound
 from bot.store.sqlite.engine import SQLiteEngine
 from tests.postgresql import Server
-from tests.store.steps import HERE, begin
+from tests.store.steps import HERE, answer, begin
 from tests.waiting import until
 
 _ALIKE = {"INTEGER": "bigint", "TEXT": "text", "REAL": "double precision"}
@@ -138,6 +138,34 @@ async def five_of_forty_begin(store: Store) -> None:
     ]
     begun = await asyncio.gather(*(store.turns.begin(prompt, 5) for prompt in prompts))
     assert sum(isinstance(each, Attempt) for each in begun) == 5
+
+
+@pytest.mark.parametrize("change", ["DELETE FROM stored_turns", "UPDATE stored_turns SET prompt = 'Why not?'"])
+async def test_summary_that_is_saved_while_a_turn_of_it_changes_does_not_outlive_that(
+    postgresql_url: str, change: str
+) -> None:
+    async with (
+        open_store(postgresql_url, serving=True) as store,
+        await psycopg.AsyncConnection.connect(postgresql_url) as other,
+    ):
+        for position in range(1, 4):
+            await answer(store, position, "Because.")
+        await store.summaries.plan((await begin(store, 4)).turn_id, 0, 4)
+        job = await store.summaries.next_due(())
+        assert job is not None
+        block = await store.summaries.block_of(job, 20_000)
+        assert block is not None
+        await other.execute(f"{change} WHERE position = 2".encode())
+        saving = asyncio.create_task(store.summaries.commit(job, block, "They asked why."))
+        waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+
+        async def saved_or_waits() -> bool:
+            return saving.done() or bool(await store.engine.read(waiting))
+
+        await until(saved_or_waits)
+        await other.commit()
+        await saving
+        assert not await store.engine.read("SELECT 1 FROM stored_summaries WHERE text IS NOT NULL")
 
 
 async def test_of_many_at_once_one_is_first(store: Store) -> None:

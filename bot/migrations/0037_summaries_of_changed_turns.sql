@@ -1,0 +1,2 @@
+-- On PostgreSQL, a summary is saved while a turn that it is of is deleted: see the file of this name there. A file of
+-- SQLite's is changed by one transaction at a time.
