@@ -3,7 +3,7 @@
 The bot writes the file every few seconds, from its own event loop: the time, its process id, and the result of each
 check. `python -m bot health` reads it. A file that is no longer fresh shows that the event loop is blocked. The bot
 removes the file at a clean end; after a kill, the process id in it tells that the bot is gone. Only the bot's own user
-may read the file.
+may read the file. Several processes on a server's database may share the folder: each has a file of its own.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ import hashlib
 import json
 import logging
 import os
+import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -74,12 +75,23 @@ class _Status:
 
 
 def status_file(database: Database) -> Path:
-    """The status file of the bot on a database. All links to one file lead to the same; the user is one's own."""
+    """The status file of this process, if it is the bot on a database. All links to one file lead to the same."""
     if isinstance(database, DatabaseServer):
-        # Whose name is that of the database without the password.
-        digest = hashlib.sha256(str(database).encode()).hexdigest()[:16]
-        return (_FOLDER / f"postgresql-{digest}.health").absolute()
+        return (_FOLDER / _file_name(database, str(os.getpid()))).absolute()
     return Path(f"{os.path.realpath(database)}.health")
+
+
+def _status_files(database: Database) -> Sequence[Path]:
+    """The status files of all processes of this computer on a database, as far as they share the folder."""
+    if isinstance(database, DatabaseServer):
+        return sorted(_FOLDER.absolute().glob(_file_name(database, "*")))
+    return [status_file(database)]
+
+
+def _file_name(database: DatabaseServer, pid: str) -> str:
+    # By the name of the database without the password. Of another computer, a process id says nothing.
+    which = f"{database} {socket.gethostname()}"
+    return f"postgresql-{hashlib.sha256(which.encode()).hexdigest()[:16]}.{pid}.health"
 
 
 def no_bot_on(database: Database) -> BotError:
@@ -105,7 +117,8 @@ async def publish_health(
     file = status_file(database)
     with suppress(OSError):
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        file.unlink(missing_ok=True)  # a killed bot leaves it behind
+        for each in {file, *_left_behind(database)}:
+            each.unlink(missing_ok=True)
     publishing = asyncio.create_task(_publish(file, checks, note))
     try:
         yield
@@ -114,6 +127,19 @@ async def publish_health(
         await asyncio.wait([publishing])
         with suppress(OSError):
             file.unlink(missing_ok=True)
+
+
+def _left_behind(database: Database) -> Sequence[Path]:
+    """The status files of processes that were killed. Their ids may be others' by now, so a file has to be fresh."""
+    left: list[Path] = []
+    for file in _status_files(database):
+        try:
+            status = _Status.parse(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+        if not _is_running(status.pid) or abs(time.time() - status.time) > MAX_AGE:
+            left.append(file)
+    return left
 
 
 async def _publish(file: Path, checks: HealthChecks, note: Callable[[HealthReport], None]) -> None:
@@ -213,27 +239,38 @@ async def _database_error(check: Callable[[], Awaitable[None]]) -> str | None:
 async def read_health(database: Database, max_age: float = MAX_AGE) -> HealthReport:
     """The last report of the bot on a database. Raises BotError where no bot runs, or where it is blocked.
 
-    A report older than `max_age` seconds comes from a blocked bot.
+    A report older than `max_age` seconds comes from a blocked bot. Several processes that share the folder are well if
+    all are.
     """
-    file = status_file(database)
     real = _named(database)
-    no_bot = no_bot_on(database)
-    try:
-        status = await asyncio.to_thread(_read, file)
-    except PermissionError:
-        raise BotError(f"The bot on the database {real} runs as another user: run this command as that user.") from None
-    except (OSError, ValueError):
-        raise no_bot from None
-    if not _is_running(status.pid):
-        raise no_bot
-    # A clock that was set back makes a report of the future, which is not fresh either.
-    age = abs(time.time() - status.time)
-    if age > max_age:
-        raise BotError(
-            f"The bot on the database {real} is blocked: it has not reported its health for {age:.0f} s. Look at its"
-            " log, then restart it."
-        )
-    return HealthReport(status.well, status.text)
+    running: list[_Status] = []
+    for file in _status_files(database):
+        try:
+            status = await asyncio.to_thread(_read, file)
+        except PermissionError:
+            raise BotError(
+                f"The bot on the database {real} runs as another user: run this command as that user."
+            ) from None
+        except (OSError, ValueError):
+            continue
+        if _is_running(status.pid):
+            running.append(status)
+    if not running:
+        raise no_bot_on(database)
+    several = len(running) > 1
+    for status in running:
+        # A clock that was set back makes a report of the future, which is not fresh either.
+        age = abs(time.time() - status.time)
+        if age > max_age:
+            which = f"Process {status.pid} of the bot" if several else "The bot"
+            raise BotError(
+                f"{which} on the database {real} is blocked: it has not reported its health for {age:.0f} s. Look at"
+                " its log, then restart it."
+            )
+    if not several:
+        return HealthReport(running[0].well, running[0].text)
+    text = "\n".join(f"Process {status.pid}:\n{status.text}" for status in running)
+    return HealthReport(all(status.well for status in running), text)
 
 
 def _read(file: Path) -> _Status:

@@ -22,8 +22,9 @@ from bot.core.errors import BotError
 from bot.discord_bot.health import HealthChecks
 from bot.operator import health
 from bot.operator.health import HealthReport, publish_health, read_health, status_file
+from bot.store.databases import DatabaseServer
 from bot.store.sqlite import open_store
-from tests.waiting import PATIENCE, until
+from tests.waiting import FOR_A_PROCESS, PATIENCE, until
 
 
 @pytest.fixture(autouse=True)
@@ -245,6 +246,61 @@ async def test_a_file_that_cannot_be_written_does_not_keep_the_bot_from_serving(
     async with bot(database):
         await until(lambda: caplog.text)
     assert caplog.text.count("`python -m bot health` cannot work") == 1
+
+
+REPORTING = """
+import asyncio, sys
+from pathlib import Path
+from bot.discord_bot.health import HealthChecks
+from bot.operator import health
+from bot.store.databases import DatabaseServer
+
+async def report():
+    async def works(): pass
+    health._FOLDER, health.INTERVAL = Path(sys.argv[1]), 0.01
+    checks = HealthChecks(lambda: {0: 7.0 if sys.argv[3] == "away" else None}, lambda: 0.0, works, lambda: None)
+    async with health.publish_health(DatabaseServer(sys.argv[2]), checks):
+        await asyncio.to_thread(sys.stdin.read)
+
+asyncio.run(report())
+"""
+
+
+async def test_processes_that_share_a_folder_are_reported_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health, "_FOLDER", tmp_path)
+    url = "postgresql://bot@db/parley"
+
+    def start(how: str) -> subprocess.Popen[bytes]:
+        arguments = (REPORTING, str(tmp_path), url, how)
+        return subprocess.Popen([sys.executable, "-c", *arguments], stdin=subprocess.PIPE)  # noqa: S603 -- itself
+
+    async def says(*lines: str, well: bool) -> None:
+        async def said() -> bool:
+            try:
+                report = await read_health(DatabaseServer(url))
+            except BotError:
+                return False
+            told = [line for line in report.text.splitlines() if line.startswith(("Process", "Discord"))]
+            return (told, report.well) == ([*lines], well)
+
+        await until(said, within=FOR_A_PROCESS)
+
+    with start("connected") as one, start("away") as other:
+        connected, away = "Discord: connected.", "Discord: no connection to the gateway for 7 s."
+        blocks = sorted([(one.pid, connected), (other.pid, away)], key=lambda block: str(block[0]))
+        await says(*(line for pid, told in blocks for line in (f"Process {pid}:", told)), well=False)
+        other.kill()
+        await asyncio.to_thread(other.wait)
+        await says(connected, well=True)
+        with start("away") as third:
+            third.communicate()
+        await says(connected, well=True)
+        one.communicate()
+    with pytest.raises(BotError, match="No bot runs"):
+        await read_health(DatabaseServer(url))
+    assert left_behind(tmp_path / "any") == []
 
 
 async def test_standby_is_well_while_the_database_answers(database: Path) -> None:
