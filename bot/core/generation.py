@@ -1,10 +1,9 @@
-"""The requests of an attempt: which models are asked, with how much, and how their replies are read."""
+"""The requests of an attempt: which models are asked, and with how much."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -13,20 +12,20 @@ from datetime import date
 from bot.core import context
 from bot.core.attempt import ActiveAttempt, TokenCounter
 from bot.core.counted_model import CountedModel
-from bot.core.errors import ContextTooLong, EmptyStream, ModelError, PicturesRefused, StoreError
+from bot.core.errors import ContextTooLong, EmptyStream, PicturesRefused
 from bot.core.fallback import FailingModels, may_be_replaced
 from bot.core.generation_settings import GenerationSettings
 from bot.core.hearing import Hearing
-from bot.core.learning import ModelLearning, cut_advice, thoughts_advice
+from bot.core.learning import ModelLearning, cut_advice
 from bot.core.log_entries import FailureLog
-from bot.core.model_events import Discard, End, Origin, Reasoning, Text
 from bot.core.pictures import PictureProblem, Pictures
 from bot.core.preparing import RequestPreparer
 from bot.core.protocols import ReplySink, Store
 from bot.core.quotas import QuotaExceeded, Usage
 from bot.core.recent import RecentMessages
+from bot.core.reply_reader import ReplyReader
 from bot.core.requests import Asking, Request
-from bot.core.turns import Conversation, FailureReason, Outcome, Prompt, StopReason, TurnState, is_blank
+from bot.core.turns import Conversation, FailureReason, Outcome, Prompt, StopReason, TurnState
 from bot.core.window import Room
 
 log = logging.getLogger(__name__)
@@ -35,15 +34,10 @@ MAX_HALVINGS = 3
 """The number of times that a refused request is made smaller before the turn fails."""
 MINIMUM_REPLY_TOKENS = 100
 """The fewest tokens with which a reply is begun."""
-CHARACTERS_PER_TOKEN = 32
-"""More characters than any text has in a token. A reply that is longer than its tokens by this measure comes from a
-server that ignores the limit and might never end. A chunk of reasoning counts as one character."""
 PICTURES_WITHIN = 30.0
 """Seconds that a question waits for its own pictures, before it takes a slot of its server."""
 LATELY = 4
 """Turns before a question whose pictures it may be about, so that a model is asked that can see them."""
-OVERRUN = 2
-"""The multiple of its reserved tokens that a reply may use, by our estimate or the server's count."""
 
 
 class _CannotSee(Exception):
@@ -86,10 +80,14 @@ class ReplyGenerator:
         self._failing = FailingModels()
         self.learning = ModelLearning()
         """What the requests have shown of the models. Those for summaries share it."""
-        self.last_reply_at: float | None = None
-        """The time at which the model last completed a reply, on the monotonic clock."""
         self._failures = FailureLog()
+        self._reader = ReplyReader(store, model, settings, self.learning, self._failures)
         self.hearing = Hearing(store, model, settings.transcription_model, self._preparer, self._failures)
+
+    @property
+    def last_reply_at(self) -> float | None:
+        """The time at which the model last completed a reply, on the monotonic clock."""
+        return self._reader.last_reply_at
 
     async def quota_exceeded(self, prompt: Prompt) -> QuotaExceeded | None:
         """The quota that leaves no tokens for a reply, even if running requests use none. Raises StoreError."""
@@ -240,7 +238,7 @@ class ReplyGenerator:
         while True:
             while not await self.recent.may_be_sent(running):
                 await self._preparer.rebuild(asking, request, room)
-            outcome = await running.read(asyncio.create_task(self._read(asking, request)))
+            outcome = await running.read(asyncio.create_task(self._reader.read(asking, request)))
             outcome = replace(outcome, model=model, unseen=request.fitting.unseen)
             if isinstance(request.error, PicturesRefused):
                 if not may_be_blind and request.error.most in (0, None) and await self._is_about_pictures(running):
@@ -338,96 +336,3 @@ class ReplyGenerator:
     @property
     def _minimum(self) -> int:
         return min(MINIMUM_REPLY_TOKENS, self._settings.reply_tokens)
-
-    async def _discard(self, running: ActiveAttempt, sink: ReplySink) -> None:
-        """Take back the text of an attempt, also what is on record of it: a crash must not bring it back."""
-        running.discard()
-        sink.replace(running.text)
-        try:
-            await self._store.turns.replace(running.attempt, running.text or running.previous_text)
-        except StoreError as error:
-            log.warning("turn %d: its reasoning is kept until it has a reply: %s", running.attempt.turn_id, error)
-
-    async def _read(self, asking: Asking, request: Request) -> Outcome:
-        running, sink, model, fitting = asking.running, asking.sink, asking.model, request.fitting
-        usage: Usage | None = None
-        failure: FailureReason | None = None
-        left = max(self._settings.reply_tokens, request.reply_tokens) * CHARACTERS_PER_TOKEN
-        # What a request allows for thoughts must not make its text longer.
-        most_text = self._settings.reply_tokens if request.reply_tokens > self._settings.reply_tokens else None
-        counted = self._settings.quotas is not None
-        running.mark_requested(model, fitting.tokens, fitting.bytes_per_token)
-        origin = Origin(running.prompt.conversation, running.prompt.user_id)
-        try:
-            async with self._model.stream(
-                fitting.messages(), model=model, reply_tokens=request.reply_tokens, origin=origin
-            ) as events:
-                async for event in events:
-                    if isinstance(event, Text):
-                        running.add(event.text[:left])
-                        left -= len(event.text)
-                        sink.update(running.text)
-                    elif isinstance(event, Reasoning):
-                        running.tokens.add_reasoning()
-                        self.learning.mark_reasoning(asking.key)
-                        left -= 1
-                    elif isinstance(event, Discard):
-                        self.learning.mark_reasoning(asking.key)
-                        await self._discard(running, sink)
-                    elif isinstance(event, Usage):
-                        usage = running.tokens.credible(event, fitting.messages(), OVERRUN * request.reply_tokens)
-                        if usage != event:
-                            log.warning(
-                                "turn %d: the server's count of tokens cannot be true: %s",
-                                running.attempt.turn_id,
-                                event,
-                            )
-                    elif isinstance(event, End):
-                        failure = event.failure
-                        request.ended_at_limit = failure is FailureReason.LENGTH
-                        continue
-                    if most_text is not None and running.tokens.text_tokens >= most_text:
-                        failure = FailureReason.LENGTH
-                        break
-                    if request.limited_by is not None and running.tokens.reply_tokens >= request.reply_tokens:
-                        # The server was allowed no more, so an estimate beyond that is too high.
-                        usage = usage or Usage(0, request.reply_tokens)
-                        failure = FailureReason.LENGTH
-                        break
-                    if left <= 0 or (counted and running.tokens.reply_tokens >= OVERRUN * request.reply_tokens):
-                        log.warning("turn %d: the reply did not end, so it was cut off", running.attempt.turn_id)
-                        failure = FailureReason.LENGTH
-                        break
-        except ModelError as error:
-            request.error = error
-            turn_id = running.attempt.turn_id
-            self._failures.add(model, turn_id, error.detail, error.advice, error.server_message)
-            if not error.accepted:
-                running.tokens.mark_rejected()
-            return Outcome(
-                TurnState.FAILED,
-                running.text,
-                error.failure,
-                retry_after=error.retry_after,
-                detail=error.detail,
-                advice=error.advice,
-            )
-        if is_blank(running.text) and failure is None:
-            return Outcome(TurnState.FAILED, "", FailureReason.EMPTY_REPLY, usage=usage)
-        if (
-            is_blank(running.text[len(running.resumed_text) :])
-            and failure is FailureReason.LENGTH
-            and request.limited_by is None
-        ):
-            detail = thoughts_advice(model, request.reply_tokens, await self._model.longest_reply(model))
-            return Outcome(
-                TurnState.FAILED, running.resumed_text, FailureReason.OUT_OF_ROOM, usage=usage, detail=detail
-            )
-        self.last_reply_at = time.monotonic()
-        self._failures.discard(model)
-        if failure is FailureReason.LENGTH and request.limited_by is not None:
-            return Outcome(
-                TurnState.COMPLETE, running.text, FailureReason.QUOTA, usage=usage, quota_exceeded=request.limited_by
-            )
-        state = TurnState.FAILED if failure is FailureReason.CONTENT_FILTERED else TurnState.COMPLETE
-        return Outcome(state, running.text, failure, usage=usage)

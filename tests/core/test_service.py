@@ -11,9 +11,9 @@ from bot import texts
 from bot.core.attempt import ActiveAttempt
 from bot.core.context import RESUME
 from bot.core.errors import ModelError, Overloaded, QueueLimit
-from bot.core.generation import CHARACTERS_PER_TOKEN
 from bot.core.model_events import End, Reasoning
 from bot.core.queues import QueueLimits
+from bot.core.reply_reader import CHARACTERS_PER_TOKEN
 from bot.core.turns import FailureReason, Outcome, Prompt, StopReason, TurnState
 from bot.discord_bot.delivery.view import Button, buttons_after
 from bot.store import Store
