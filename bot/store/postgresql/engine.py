@@ -57,6 +57,12 @@ _KEPT_S = 3600
 _UNDONE = (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected)
 """What the server undoes for another's sake."""
 
+_BY_INDEX = """
+    SELECT set_config(name, 'off', true)
+    FROM unnest(ARRAY['enable_seqscan', 'enable_hashjoin', 'enable_mergejoin']) AS name
+    """
+"""Has a transaction find its rows by indexes. That few are forgotten the server learns late, or not at all: it would
+read a whole table for each step, where it expects to meet some before long."""
 _NOTE_AND_LOCK = """
     WITH noted AS (INSERT INTO commits (token) VALUES ($1::bigint))
     SELECT pg_advisory_xact_lock(key) FROM unnest($2::bigint[]) AS key
@@ -274,6 +280,7 @@ class PostgreSQLEngine:
             async with self._writers.connection() as connection, connection.transaction():
                 # One moment for all: what is forgotten meanwhile is not struck from the record of what is to go.
                 await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+                await connection.execute(_BY_INDEX)
                 for sql in PURGE:
                     if await _fetched(await connection.execute(*bound(sql, {}))):
                         return True
