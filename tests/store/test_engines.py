@@ -17,6 +17,7 @@ from bot.store.engine import Lock
 from bot.store.postgresql import PostgreSQLEngine, open_store
 from bot.store.postgresql.statements import bound
 from bot.store.sqlite.engine import SQLiteEngine
+from tests.places import on_discord
 from tests.postgresql import Server
 from tests.store.steps import HERE, answer, begin
 from tests.waiting import until
@@ -166,6 +167,31 @@ async def test_summary_that_is_saved_while_a_turn_of_it_changes_does_not_outlive
         await other.commit()
         await saving
         assert not await store.engine.read("SELECT 1 FROM stored_summaries WHERE text IS NOT NULL")
+
+
+async def test_name_goes_with_the_last_two_that_mention_it_at_once(postgresql_url: str) -> None:
+    async with (
+        open_store(postgresql_url, serving=True) as store,
+        await psycopg.AsyncConnection.connect(postgresql_url) as other,
+    ):
+        here = on_discord(7)
+        first, second = [
+            await store.turns.begin(Prompt(here, number, "Who is ⟦@9⟧?", message_id=number, names={9: "Ada"}))
+            for number in (1, 2)
+        ]
+        assert isinstance(first, Attempt)
+        assert isinstance(second, Attempt)
+        await other.execute("DELETE FROM stored_turns WHERE id = %s", [first.turn_id])
+        deleting = asyncio.create_task(store.retention.forget_turn(second.turn_id))
+        waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+
+        async def deleted_or_waits() -> bool:
+            return deleting.done() or bool(await store.engine.read(waiting))
+
+        await until(deleted_or_waits)
+        await other.commit()
+        await deleting
+        assert not await store.engine.read("SELECT 1 FROM names")
 
 
 async def test_of_many_at_once_one_is_first(store: Store) -> None:

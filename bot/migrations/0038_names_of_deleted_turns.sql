@@ -1,0 +1,2 @@
+-- On PostgreSQL, the last two turns that mention somebody are deleted at the same moment: see the file of this name there.
+-- A file of SQLite's is changed by one transaction at a time.
