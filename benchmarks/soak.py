@@ -256,7 +256,7 @@ class Soak:
 
     def _audit(self) -> None:
         wrong = self.ledger.wrong
-        wrong += soak_audit.audit(self.discord, self.ledger, self.lives.rows)
+        wrong += soak_audit.audit(self.discord, self.ledger, self.lives.rows, self.lives.lost_track_of)
         wrong += self.askers.audit(self.model.requests, self.lives.rows)
         sent_contents = [[each["content"] for each in request.messages] for request in self.model.requests]
         did = self.ledger.did

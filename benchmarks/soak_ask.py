@@ -71,7 +71,7 @@ class Askers:
         await self._discord.wait_for(lambda: used.content or used.followups, _PATIENCE)
         if not only_for_me and any(each.ephemeral for each in used.followups):
             return  # It was refused.
-        if texts.CANNOT_SAVE in (used.content or ""):
+        if texts.full_size(texts.CANNOT_SAVE) in (used.content or ""):
             return  # Whoever is told so has to ask again.
         asked.is_taken()
         self._did["questions only for oneself" if only_for_me else "questions with /ask"] += 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from benchmarks.soak_ledger import Asked, Ledger, heads_of
 from bot import texts
@@ -26,25 +26,40 @@ _NOTES = {
 """What people are told, as patterns, by a turn's state or else its failure."""
 
 
-def audit(discord: DiscordStandin, ledger: Ledger, rows: Rows) -> list[str]:
-    """What is wrong with the prompts: each has one outcome that people see, and one row that says the same."""
+def audit(discord: DiscordStandin, ledger: Ledger, rows: Rows, lost_track_of: Callable[[Message], bool]) -> list[str]:
+    """What is wrong with the prompts: each has one outcome that people see, and one row that says the same.
+
+    `lost_track_of` tells of which messages the bot cannot know that it has posted them.
+    """
     turns = {row["target_id"] or row["position"]: row for row in rows("SELECT * FROM turns")}
     sent: dict[int, list[int | None]] = {}
-    for row in rows("SELECT * FROM messages ORDER BY turn_id, part"):
-        sent.setdefault(row["turn_id"], []).append(row["message_id"])
+    for part in rows("SELECT * FROM messages ORDER BY turn_id, part"):
+        sent.setdefault(part["turn_id"], []).append(part["message_id"])
     wrong = []
     for asked in ledger.asked:
-        wrong += _faults_of(discord, asked, turns.pop(asked.message.id, None), sent)
-    return wrong + [f"turn {row['id']} answers no prompt" for row in turns.values()]
+        row = turns.pop(asked.message.id, None)
+        heads = heads_of(discord, asked)
+        if row is not None and len(heads) > 1:
+            known = sent.get(row["id"], [])
+            # What nobody knows of is answered again. Whoever was told to ask again, and edits their question, does so.
+            left = [
+                head
+                for head in heads
+                if head.id in known
+                or not (lost_track_of(head) or (asked.message.edited and texts.CANNOT_SAVE in head.content))
+            ]
+            ledger.did["answers that nobody could note"] += len(heads) - len(left)
+            heads = left
+        wrong += _faults_of(asked, heads, row, sent)
+    return wrong + [f"turn {each['id']} answers no prompt" for each in turns.values()]
 
 
 def _faults_of(
-    discord: DiscordStandin, asked: Asked, row: Row | None, sent: Mapping[int, list[int | None]]
+    asked: Asked, heads: Sequence[Message], row: Row | None, sent: Mapping[int, list[int | None]]
 ) -> list[str]:
-    """What is wrong with one prompt."""
+    """What is wrong with one prompt, whose answers begin with these messages."""
     prompt = asked.message
     name = f"{prompt.content!r} in #{prompt.channel.name} ({prompt.id}, {'up' if asked.alive else 'away'})"
-    heads = heads_of(discord, asked)
     found = []
     if prompt.reactions.get("⏳") and not prompt.deleted:
         found.append("an hourglass was left")
@@ -57,13 +72,13 @@ def _faults_of(
     # Whoever is told that nothing can be saved has to ask again.
     refused = any(texts.CANNOT_SAVE in head.content for head in heads)
     if row is None and not asked.forgotten and not refused:
-        found.append("no row")
+        found.append(f"no row, and says {[head.content[:100] for head in heads]}")
     if row is not None and not asked.excused:
         found += _disagreements(row, heads, sent.get(row["id"], []))
     return [f"{name}: {fault}" for fault in found]
 
 
-def _disagreements(row: Row, heads: list[Message], ids: list[int | None]) -> list[str]:
+def _disagreements(row: Row, heads: Sequence[Message], ids: list[int | None]) -> list[str]:
     """Where what is shown is not what the row says."""
     if row["state"] in ("pending", "streaming") or not row["delivered"]:
         return [f"state {row['state']}, delivered {row['delivered']}"]

@@ -8,6 +8,7 @@ be served, processes must have taken over from others, and Discord must not have
 from __future__ import annotations
 
 import asyncio
+import math
 import signal
 import statistics
 import tempfile
@@ -22,7 +23,7 @@ import psycopg
 from benchmarks.harness import bot
 from benchmarks.soak_lives import AWAY, SETTINGS, Scene
 from benchmarks.soak_takeovers import Takeovers
-from bot.standin.entities import Channel
+from bot.standin.entities import Channel, Message
 from bot.standin.rest import Exchange
 from bot.standin.server import DiscordStandin
 from bot.standin.sharding import shard_of
@@ -41,6 +42,11 @@ _UPDATE = 40.0
 _A_SECOND = 50
 """Requests that Discord allows in any second."""
 _DATABASE = "kill -9 of the database"
+_RETURN = "its return"
+_UNDER_WAY = 1.0
+"""Seconds before the database went in which something may have been posted that was not on record yet."""
+_CATCHING_UP = 5.0
+"""Seconds after its return within which all that was posted meanwhile is on record."""
 _NEEDED = ("kill -9", _DATABASE, "frozen processes", "rolling restarts", "takeovers")
 """What a run that had none of it does not try, as the ledger names it."""
 
@@ -164,6 +170,7 @@ class Fleet:
         if self._processes:
             number, process = self._scene.pick.choice(list(self._processes.items()))
             process.send_signal(signal.SIGSTOP)
+            self._done.append((time.monotonic(), "SIGSTOP"))
             self._takeovers.held_up(number)
             await asyncio.sleep(self._scene.pick.uniform(*_FROZEN))
             with suppress(ProcessLookupError):
@@ -182,6 +189,7 @@ class Fleet:
             with suppress(ProcessLookupError):
                 process.terminate()
                 self._takeovers.held_up(number)
+                self._done.append((time.monotonic(), "SIGTERM"))
             try:
                 await asyncio.wait_for(process.wait(), _UPDATE)
             except TimeoutError:
@@ -196,13 +204,23 @@ class Fleet:
         await asyncio.to_thread(self._server.stop)
         await asyncio.sleep(self._scene.pick.uniform(*_DATABASE_AWAY))
         await asyncio.to_thread(self._server.start)
-        self._done.append((time.monotonic(), "its return"))
+        self._done.append((time.monotonic(), _RETURN))
 
     def _note(self, what: str) -> None:
         self._scene.ledger.did[what] += 1
         self._done.append((time.monotonic(), what))
 
     # The audit
+
+    def lost_track_of(self, message: Message) -> bool:
+        """Whether a process ended, or was held up, after it had posted this and before the database was back."""
+        at = message.shown[0].at
+        went = max((when for when, what in self._done if what == _DATABASE and when <= at + _UNDER_WAY), default=None)
+        if went is None:
+            return False
+        back = min((when for when, what in self._done if what == _RETURN and when > went), default=math.inf)
+        ended = [when for when, what in self._done if what not in (_DATABASE, _RETURN)]
+        return at <= back and any(at <= when <= back + _CATCHING_UP for when in ended)
 
     def audit(self) -> list[str]:
         wrong = []

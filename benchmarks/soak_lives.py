@@ -14,7 +14,7 @@ from typing import Protocol
 
 from benchmarks.harness import bot
 from benchmarks.soak_ledger import Ledger
-from bot.standin.entities import Channel
+from bot.standin.entities import Channel, Message
 from bot.standin.model import ModelStandin
 from bot.standin.server import DiscordStandin
 from bot.store.engine import Row
@@ -54,6 +54,9 @@ class Lives(Protocol):
 
     def rows(self, sql: str) -> list[Row]:
         """What is on record."""
+
+    def lost_track_of(self, message: Message) -> bool:
+        """Whether nobody could note that a message was posted, so that the answer in it is given again."""
 
     def audit(self) -> list[str]:
         """What is wrong with how it lived, once all is quiet."""
@@ -110,6 +113,9 @@ class OneProcess:
             database.row_factory = sqlite3.Row
             rows: list[Row] = database.execute(sql).fetchall()
             return rows
+
+    def lost_track_of(self, message: Message) -> bool:
+        return False
 
     def audit(self) -> list[str]:
         return []
