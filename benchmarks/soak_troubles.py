@@ -6,7 +6,7 @@ import asyncio
 import random
 from collections import Counter
 
-from bot.standin.faults import ConnectionReset, RateLimited, RestAction, ServerError, Slow, Twice
+from bot.standin.faults import ConnectionReset, Fault, RateLimited, RestAction, ServerError, Slow, Twice
 from bot.standin.script import REFUSALS, Drop, Reply, Step
 from bot.standin.server import DiscordStandin
 
@@ -37,6 +37,7 @@ def drawn_step(pick: random.Random) -> Step:
 async def make_trouble(pick: random.Random, discord: DiscordStandin, did: Counter[str]) -> None:
     """Let Discord fail at times that are drawn, until the task is cancelled."""
     faults, gateway = discord.faults, discord.gateway
+    armed: dict[str, Fault] = {}
     while True:
         await asyncio.sleep(pick.expovariate(1 / 2.5))
         kind = pick.choices(["request", *CONNECTIONS], [70, 10, 8, 6, 6])[0]
@@ -50,9 +51,11 @@ async def make_trouble(pick: random.Random, discord: DiscordStandin, did: Counte
                 ConnectionReset(applied=pick.random() < 0.5),
                 Slow(pick.uniform(1, 10), applied=pick.random() < 0.5),
             ]
-            action = pick.choice(actions)
-            faults.add(action, method=pick.choice(["POST", "PATCH", "DELETE", "GET"]), times=pick.choice([1, 1, 3]))
-            did[type(action).__name__] += 1
+            action, method = pick.choice(actions), pick.choice(["POST", "PATCH", "DELETE", "GET"])
+            # What has not struck yet would pile up while few requests are made, and then refuse all of them.
+            if method not in armed or not armed[method].left:
+                armed[method] = faults.add(action, method=method, times=pick.choice([1, 1, 3]))
+                did[type(action).__name__] += 1
             continue
         did[kind] += 1
         shard = pick.choice([None, *sorted(id_ for id_, _ in gateway.shards)])
