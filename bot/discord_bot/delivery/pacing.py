@@ -332,7 +332,7 @@ class Budget:
         """When those were counted that have not left yet. One that never leaves is dropped after a second."""
         self.held_until = float("-inf")
         """The time until which the platform refuses all requests."""
-        self.on_room: Callable[[], None] = lambda: None
+        self.on_room: list[Callable[[], None]] = []
         """Called when there is room earlier than was said."""
 
     def at(self, now: float) -> float:

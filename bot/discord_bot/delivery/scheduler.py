@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -122,7 +122,7 @@ class Scheduler:
         self._channels: dict[int, _Channel] = {}
         self._active: set[int] = set()
         self._wake = asyncio.Event()
-        self._budget.on_room = self.wake
+        self._budget.on_room.append(self.wake)
         self._calls: set[asyncio.Task[None]] = set()
         self._best_effort: set[tuple[str, int]] = set()
         self._low_priority_lock = asyncio.Lock()
@@ -240,18 +240,33 @@ class Scheduler:
         latest = loop.time() + _LOW_PRIORITY_TIMEOUT
         async with self._low_priority_lock:
             await self.gate.opened()
-            while True:
-                now = loop.time()
-                at = max(min(self._budget.room_at(now), latest), self._budget.held_until)
-                if at <= now:
-                    break
-                await asyncio.sleep(at - now)
+            room = asyncio.Event()
+            with self._heard_of_room(room.set):
+                while True:
+                    room.clear()
+                    now = loop.time()
+                    at = max(min(self._budget.room_at(now), latest), self._budget.held_until)
+                    if at <= now:
+                        break
+                    # The room may last for a moment only.
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(at - now):
+                            await room.wait()
             self._budget.spend(now)
         before = scheduled.set(True)
         try:
             yield
         finally:
             scheduled.reset(before)
+
+    @contextmanager
+    def _heard_of_room(self, hear: Callable[[], None]) -> Iterator[None]:
+        """Have it called whenever there is room earlier than was said."""
+        self._budget.on_room.append(hear)
+        try:
+            yield
+        finally:
+            self._budget.on_room.remove(hear)
 
     def _channel(self, channel_id: int) -> _Channel:
         channel = self._channels.get(channel_id)

@@ -126,7 +126,8 @@ class SharedBudget(Budget):
                 finally:
                     self._asked = False
                 if wanted:
-                    self.on_room()
+                    for tell in tuple(self.on_room):
+                        tell()
         finally:
             self._drawing = None
 

@@ -231,6 +231,35 @@ async def test_one_bucket_of_sessions_has_one_start_at_a_time(postgresql_url: st
         assert await shared.identify_in(1) < 0.1, "another bucket does not wait"
 
 
+@pytest.mark.parametrize("latency", [0.0, 0.05])
+async def test_request_of_low_priority_takes_the_slot_that_is_drawn_for_it(latency: float) -> None:
+    """A slot is thrown away soon, and until then nobody else may need it."""
+    drawn = []
+
+    class Limits:
+        async def draw(self, slots: int, _per_second: int, _burst: int) -> tuple[float, int]:
+            await asyncio.sleep(latency)
+            drawn.append(slots)
+            return 0.0, 1
+
+        async def hold(self, seconds: float) -> None:
+            raise AssertionError(seconds)
+
+        async def identify_in(self, bucket: int) -> float:
+            raise AssertionError(bucket)
+
+        async def take_start(self, remaining: int) -> bool:
+            raise AssertionError(remaining)
+
+    budget = SharedBudget(Limits())
+    async with Scheduler(budget) as scheduler:
+        for _ in range(5):
+            async with scheduler.low_priority():
+                pass
+    await budget.close()
+    assert sum(drawn) <= 15, "one in 5 may be late on a busy machine, and is drawn again"
+
+
 async def test_start_of_a_session_is_known_after_the_database_has_failed(
     postgresql_server: Server, postgresql_url: str
 ) -> None:
