@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
+from typing import Any
 
-from discord.gateway import KeepAliveHandler
+import pytest
+from discord.gateway import DiscordWebSocket, KeepAliveHandler
 
 from bot.standin.server import DiscordStandin
 from bot.standin.sessions import Frame
@@ -22,6 +25,26 @@ async def test_stop_during_a_new_session_leaves_no_heartbeat(
         await world.until(lambda: len(greeted) == shards)
         await world.until(lambda: heartbeats() == shards)
     assert heartbeats() == 0
+
+
+async def test_stop_in_the_moment_of_a_connection_is_not_lost(
+    discord: DiscordStandin, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect, stopped = DiscordWebSocket.from_client, list[bool]()
+
+    async def connected(*details: Any, **more: Any) -> DiscordWebSocket:
+        socket = await connect(*details, **more)
+        for task in asyncio.all_tasks():
+            if getattr(task.get_coro(), "__name__", "") == "_until_full":
+                task.add_done_callback(lambda ended: stopped.append(ended.cancelled()))
+                task.cancel()
+        return socket
+
+    async with start() as world:
+        monkeypatch.setattr(DiscordWebSocket, "from_client", connected)
+        await discord.gateway.invalidate()
+        await world.until(lambda: stopped)
+    assert all(stopped)
 
 
 def heartbeats() -> int:
