@@ -172,6 +172,22 @@ async def test_restart_of_the_database_costs_nobody_a_shard(postgresql_server: S
         waiting.cancel()
 
 
+async def test_bug_while_shards_are_held_ends_nothing(
+    url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with Claims(url, WantedShards(), QUICK) as holder:
+        claim = await holder.take()
+
+        async def fail(*_: object) -> None:
+            raise ValueError("a bug")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(holder, "_look_after", fail)
+            await until(lambda: "cannot hold the shards because of a bug" in caplog.text)
+        await asyncio.sleep(QUICK.open_for)
+        await until(lambda: claim.gate.is_open)
+
+
 async def test_frozen_process_keeps_its_shards_until_its_connection_ends_and_does_no_harm_then(
     url: str,
 ) -> None:

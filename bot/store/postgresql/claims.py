@@ -183,9 +183,12 @@ class Claims:
                 await self._do(partial(self._look_after if connected else self._take_again, claim))
             except _Lost:
                 claim.gate.shut()
-            except _UNREACHABLE as error:
+            except Exception as error:
                 await self._disconnect()
-                if connected:
+                if not isinstance(error, _UNREACHABLE):
+                    # Without a further try, the gate would stay closed for good.
+                    log.exception("cannot hold the shards because of a bug, connecting again")
+                elif connected:
                     log.warning("lost the connection that holds the shards, connecting again: %s", in_a_line(error))
                 connected = False
                 await asyncio.sleep(self._timing.reconnect_every)
