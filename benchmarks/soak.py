@@ -44,7 +44,7 @@ FILE_TEXT = "a line of a list\n" * 20
 DEEDS_A_SECOND = 2.0
 TELL_EVERY = 30.0
 FAULTS_STRIKE_WITHIN = 60.0
-"""Seconds that people go on for after the last fault was armed."""
+"""Seconds that all goes on for after the last fault was armed, or a quarter of a short run."""
 QUIET_WITHIN = 240.0
 """Seconds that the last life gets to end everything in, without faults."""
 NEEDED = (
@@ -114,17 +114,17 @@ class Soak:
         people = asyncio.create_task(self._people())
         troubles = asyncio.create_task(make_trouble(self.random, discord, self.ledger.did))
         telling = asyncio.create_task(self._tell())
+        # What is armed has to strike before the end.
+        asyncio.get_running_loop().call_later(minutes * 60 - min(FAULTS_STRIKE_WITHIN, minutes * 15), troubles.cancel)
         await self.lives.go_on(ends)
-        troubles.cancel()
+        people.cancel()
+        await asyncio.gather(people, troubles, return_exceptions=True)
+        await town.rest()
+        self.ledger.wrong += [f"a fault never struck: {each.action}" for each in discord.faults.never_struck]
+        discord.faults.clear()
+        self.model.script.clear()
+        self.model.default = Reply("all is quiet", tokens_per_second=100)
         async with self.lives.last():
-            await self._until(lambda: not discord.faults.never_struck, FAULTS_STRIKE_WITHIN)
-            people.cancel()
-            await asyncio.gather(people, troubles, return_exceptions=True)
-            await town.rest()
-            self.ledger.wrong += [f"a fault never struck: {each.action}" for each in discord.faults.never_struck]
-            discord.faults.clear()
-            self.model.script.clear()
-            self.model.default = Reply("all is quiet", tokens_per_second=100)
             await self._until(self._quiet, QUIET_WITHIN)
             await self.askers.see_ends(self.lives.rows)
             await self._until(self._quiet, QUIET_WITHIN)
