@@ -11,15 +11,17 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
+from itertools import chain, repeat
 from pathlib import Path
+from typing import Any
 
 from bot import config
 from bot.config import Secret, Settings
-from bot.core.errors import BotError, SettingsError
+from bot.core.errors import BotError, DiscordUnavailable, SettingsError
 from bot.core.figures import Figures
 from bot.core.model_servers import ModelServer, ModelServers
 from bot.core.protocols import ChatModel
@@ -41,6 +43,8 @@ from bot.texts.playground import THIS_COMPUTER
 
 log = logging.getLogger(__name__)
 
+_PAUSES = (1.0, 5.0, 15.0)
+"""Seconds until a process of several tries again to connect to Discord, which could not be reached at its start."""
 _STANDS_BY_AFTER = 1.0
 """Seconds of waiting for something to serve after which a process is a standby that waits for others."""
 
@@ -74,17 +78,17 @@ async def _serve(settings: Settings, token: Secret) -> None:
         processes.reported(terms.processes) as note,
     ):
         publish_health = partial(_publish, settings, figures, note)
-        while (term := await _next_term(terms, stop, partial(publish_health, Shards((), wanted.count)))) is not None:
-            store = term.store
+
+        async def serve(term: Term) -> None:
             async with (
-                ModelRouter.of(settings, store.server_facts) as model,
+                ModelRouter.of(settings, term.store.server_facts) as model,
                 _conversations(
-                    settings, store, model, settings.quotas, TOLD_TO_MODEL, figures=figures
+                    settings, term.store, model, settings.quotas, TOLD_TO_MODEL, figures=figures
                 ) as conversations,
             ):
                 await run(
                     token.reveal(),
-                    store,
+                    term.store,
                     conversations,
                     options if term.shards.count == 1 else replace(options, shards=term.shards),
                     stop=stop,
@@ -94,6 +98,29 @@ async def _serve(settings: Settings, token: Secret) -> None:
                     gate=term.gate,
                     limits=term.limits,
                 )
+
+        while (term := await _next_term(terms, stop, partial(publish_health, Shards((), wanted.count)))) is not None:
+            for pause in chain(_PAUSES, repeat(_PAUSES[-1])):
+                try:
+                    await serve(term)
+                    break
+                except DiscordUnavailable as error:
+                    if term.limits is None:
+                        raise
+                    # What a fleet does together goes on by itself, and nobody is there to start one process again.
+                    pause = max(pause, error.pause)
+                    log.warning("not connected to Discord, trying again in %.0f s: %s", pause, error.problem)
+                    await _wait(pause, stop.wait(), term.gate.until_shut())
+
+
+async def _wait(seconds: float, *events: Coroutine[Any, Any, object]) -> None:
+    """Wait for so long, or until one of these returns."""
+    waiting = [asyncio.create_task(each) for each in events]
+    try:
+        await asyncio.wait(waiting, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in waiting:
+            task.cancel()
 
 
 async def _next_term(terms: Terms, stop: asyncio.Event, publish_health: PublishHealth) -> Term | None:

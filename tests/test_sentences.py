@@ -17,7 +17,16 @@ WHOLE = (
     *("bot/core/learning.py", "bot/llm/error_messages.py", "bot/store/sqlite/error_messages.py"),
 )
 """Where every text is read by people."""
-ERRORS = {"BotError", "StoreError", "StoreUnusable", "DiscordError", "ModelError", "InvalidValue", "EmptyStream"}
+ERRORS = {
+    "BotError",
+    "StoreError",
+    "StoreUnusable",
+    "DiscordError",
+    "DiscordUnavailable",
+    "ModelError",
+    "InvalidValue",
+    "EmptyStream",
+}
 DESCRIBING = {"command", "describe", "Group", "context_menu"}
 LOGGING = {"debug", "info", "warning", "error", "critical", "exception"}
 NEVER = {

@@ -14,6 +14,7 @@ BotError
 │   ├── EmptyStream      it accepted the request and sent nothing at all
 │   └── PicturesRefused  it takes no request with these pictures
 └── DiscordError         Discord refuses this bot: its token, its intents
+    └── DiscordUnavailable  it cannot be reached, or answers nobody just now
 """
 
 from __future__ import annotations
@@ -170,3 +171,13 @@ class PicturesRefused(ModelError):
 
 class DiscordError(BotError):
     """Discord refuses this bot, and will until somebody changes its token or its settings."""
+
+
+class DiscordUnavailable(DiscordError):
+    """Discord could not be reached, or did not answer as it should. Another try may help, after `pause` seconds."""
+
+    def __init__(self, problem: str, remedy: str, reason: str = "", *, pause: float = 0.0) -> None:
+        super().__init__(" ".join(filter(None, (problem, remedy, reason))))
+        self.problem = " ".join(filter(None, (problem, reason)))
+        """What is wrong, without what a person could do."""
+        self.pause = pause

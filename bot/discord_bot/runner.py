@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 import aiohttp
 import discord
 
-from bot.core.errors import DiscordError
+from bot.core.errors import DiscordError, DiscordUnavailable
 from bot.core.figures import Figures
 from bot.core.gate import Gate
 from bot.core.protocols import ListModels, SharedLimits
@@ -55,7 +55,7 @@ async def run(
     once it is shut, everything is left to the process that does it from then on, and `run` returns. The `limits` are
     shared with the other processes.
 
-    Raises DiscordError if Discord refuses the bot or cannot be reached at the start.
+    Raises DiscordError if Discord refuses the bot, and DiscordUnavailable if it cannot be reached at the start.
     """
     async with (
         _budget(options, limits) as budget,
@@ -132,14 +132,16 @@ def discord_errors(*, message_content: bool = False) -> Iterator[None]:
             f"Discord closed the connection for good (code {error.code}). Start the bot again later."
         ) from None
     except discord.RateLimited as error:
-        raise DiscordError(
-            f"Discord accepts no requests from this bot for {error.retry_after:.0f} s. Start the bot again after that."
+        raise DiscordUnavailable(
+            f"Discord accepts no requests from this bot for {error.retry_after:.0f} s.",
+            "Start the bot again after that.",
+            pause=error.retry_after,
         ) from None
     except discord.HTTPException as error:
-        raise DiscordError(
-            f"Discord answered {error.status} at the start. Start the bot again in a few minutes."
+        raise DiscordUnavailable(
+            f"Discord answered {error.status} at the start.", "Start the bot again in a few minutes."
         ) from None
     except (aiohttp.ClientError, discord.GatewayNotFound, OSError) as error:
         found = failure(error)
         remedy = REMEDIES.get(found.cause, "Check the network of this computer.")
-        raise DiscordError(f"Discord cannot be reached. {remedy} The reason: {found.reason}.") from None
+        raise DiscordUnavailable("Discord cannot be reached.", remedy, f"The reason: {found.reason}.") from None

@@ -22,6 +22,7 @@ from bot.core.saving import AWAY_FOR
 from bot.operator.health import HealthReport, read_health
 from bot.operator.processes import read_all
 from bot.standin.entities import Channel, Intent, Message, User
+from bot.standin.faults import RateLimited, Refused, ServerError
 from bot.standin.model import ModelStandin
 from bot.standin.script import Raw, Reply
 from bot.standin.server import DiscordStandin
@@ -298,6 +299,29 @@ async def test_process_waits_for_a_database_that_is_away(
     finally:
         await asyncio.to_thread(postgresql_server.stop)
         await asyncio.to_thread(postgresql_server.start)
+
+
+@pytest.mark.parametrize("route", ["/users/@me", "/gateway/bot"])
+@pytest.mark.parametrize("fault", [ServerError(503), RateLimited(2.0, via=False)], ids=repr)
+async def test_process_tries_again_where_discord_fails_at_its_start(
+    discord: DiscordStandin,
+    model: ModelStandin,
+    start_process: StartProcess,
+    route: str,
+    fault: ServerError | RateLimited,
+) -> None:
+    model.default = Reply("Here.")
+    discord.faults.add(fault, method="GET", route=route)
+    async with start_process("auto") as process:
+        await process.says("not connected to Discord, trying again in")
+        await discord.ready()
+        await ask(discord, "anybody?")
+        await reply(discord, discord.general, "Here.".__eq__)
+        process.process.terminate()
+        assert await process.process.wait() == 0
+    discord.faults.add(Refused(401, 0, "401: Unauthorized"), method="GET", route="/users/@me")
+    async with start_process("auto") as process:
+        assert await process.process.wait() == 1
 
 
 async def test_session_is_started_once_the_database_knows_who_else_starts_one(
