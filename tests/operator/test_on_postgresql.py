@@ -129,10 +129,10 @@ c                                 11        stands by            well
 
 All servers are served. 1 process stands by.
 """),
-    "a standby less": ([("a", 0, (0, 1, 2, 3), WELL), ("b", 90, (), WELL)], 0, """
+    "a standby less": ([("a", 0, (0, 1, 2, 3), WELL), ("b", 300, (), WELL)], 0, """
 a                                 11        0-3 of 4             well
 b                                 11        stands by            blocked or gone
-  No report for 90 s: look at its log, then restart it.
+  No report for 5 minutes: look at its log, then restart it.
 
 All servers are served. No process stands by.
 """),

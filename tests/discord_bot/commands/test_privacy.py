@@ -325,11 +325,10 @@ async def test_persona_of_a_direct_message_is_listed(world: World) -> None:
 
 @pytest.mark.real_time("a process")
 async def test_operator_forgets_a_person_while_the_bot_runs(world: World, tmp_path: Path) -> None:
-    """By another process, of which the running bot hears nothing."""
     discord = world.discord
     await chat(world, discord.general, discord.bo, "SECRET-QUESTION", "SECRET-ANSWER")
     await chat(world, discord.general, discord.cleo, "hello")
-    world.model.script.append(Reply("SECRET and so on and on and on " * 100, tokens_per_second=100))
+    world.model.script.append(Reply("SECRET and so on and on and on " * 100, tokens_per_second=10))
     await world.ask("go on", discord.random_channel)
     running = await world.reply(discord.random_channel, "SECRET and so on")
     process = await asyncio.create_subprocess_exec(
