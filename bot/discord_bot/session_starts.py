@@ -8,9 +8,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import TypeVar
 
 import aiohttp
 import discord
@@ -22,10 +24,17 @@ from bot.core.protocols import SharedLimits
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 IDENTIFY_EVERY = 5.0
 """Seconds that Discord asks for between two IDENTIFYs of a bucket."""
 LONGEST_PAUSE = 60.0
 """Seconds between two attempts at a request or a connection at the most."""
+_TURN_LASTS = 0.1
+"""Seconds within which a shard identifies itself whose turn among those of all processes has come.
+
+`bot.store.postgresql.requests` adds more than that to `IDENTIFY_EVERY`.
+"""
 _DATABASE_PAUSE = 0.5
 """Seconds until the database is asked again that was away."""
 FAILURES = (discord.DiscordException, aiohttp.ClientError, OSError)
@@ -107,25 +116,36 @@ class SessionStarts:
                 self._reserved.discard(shard_id)
 
     async def _wait_for_others(self, shared: SharedLimits, shard_id: int) -> None:
-        """Wait until a start is left that no other process uses, and none may be starting a session in the bucket.
+        """Wait until a start is left that no other process uses, and none may be starting a session in the bucket."""
 
-        While the database is away nobody knows, and nobody could be answered: what comes meanwhile is found later.
+        async def take_start() -> bool:
+            return await shared.take_start(await self._told_now())
+
+        while not await self._once_known(take_start):
+            log.warning("other processes use the %d session starts that are left", self._remaining)
+            await asyncio.sleep(LONGEST_PAUSE)
+            await self.wait_for(1)
+        await self._wait_for_turn(shared, shard_id)
+
+    async def _wait_for_turn(self, shared: SharedLimits, shard_id: int) -> None:
+        """Wait until no other process may be starting a session in a shard's bucket."""
+        await asyncio.sleep(await self._once_known(partial(shared.identify_in, shard_id % len(self._buckets))))
+        self._bucket(shard_id).turn_came = time.monotonic()
+
+    async def _once_known(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """What the database says.
+
+        While it is away nobody knows, and nobody could be answered: what comes meanwhile is found later.
         """
         told = False
         while True:
             try:
-                if await shared.take_start(await self._told_now()):
-                    wait = await shared.identify_in(shard_id % len(self._buckets))
-                    break
-                log.warning("other processes use the %d session starts that are left", self._remaining)
-                pause = LONGEST_PAUSE
+                return await ask()
             except StoreError as error:
                 if not told:
                     log.warning("connecting to Discord once the database says that no other process does so: %s", error)
-                told, pause = True, _DATABASE_PAUSE
-            await asyncio.sleep(pause)
-            await self.wait_for(1)
-        await asyncio.sleep(wait)
+                told = True
+            await asyncio.sleep(_DATABASE_PAUSE)
 
     async def _told_now(self) -> int:
         """How many sessions may be started by what Discord says, whoever has started others meanwhile."""
@@ -138,6 +158,9 @@ class SessionStarts:
         """Wait until a shard may identify itself, which it has to do then."""
         bucket = self._bucket(shard_id)
         await bucket.wait_until_free()
+        if self._shared is not None and time.monotonic() - bucket.turn_came > _TURN_LASTS:
+            # The connection took long to be made: by now it may be another process's turn.
+            await self._wait_for_turn(self._shared, shard_id)
         bucket.identified(shard_id)
         self._reserved.discard(shard_id)
         self._remaining -= 1
@@ -161,6 +184,8 @@ class _Bucket:
         self.turn = asyncio.Lock()
         self.last = last
         """When the last IDENTIFY was sent or answered, on the monotonic clock."""
+        self.turn_came = float("-inf")
+        """When a shard's turn among those of all processes came last, on the monotonic clock."""
         self._unanswered: int | None = None
         self._answer = asyncio.Event()
 

@@ -10,7 +10,7 @@ import sys
 import time
 from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
 import psycopg
@@ -348,6 +348,29 @@ async def test_processes_that_start_at_once_connect_one_after_the_other(
     async with start_process("1/2"), start_process("1/2"):
         await discord.ready()
         assert discord.gateway.starts.too_early == 0
+
+
+@pytest.mark.standin(sharding=Sharding(identify_every=5.0, max_concurrency=1))
+async def test_processes_whose_connections_are_made_at_once_start_their_sessions_one_after_the_other(
+    discord: DiscordStandin, start_process: StartProcess, file: Database, postgresql_server: Server
+) -> None:
+    assert isinstance(file, DatabaseServer)
+    database = file.url.partition("?")[0].rpartition("/")[2]
+
+    def turns_that_have_come() -> list[tuple[object, ...]]:
+        """The last one, by when the next may come."""
+        sql = "SELECT next_at FROM identify_turns WHERE next_at < clock_timestamp() + interval '5.25 s'"
+        return postgresql_server.execute(sql, database)
+
+    async with AsyncExitStack() as outage, start_process("1/2"):
+        await outage.enter_async_context(discord.gateway.outage())
+        await until(turns_that_have_come, within=FOR_A_PROCESS)
+        of_first = turns_that_have_come()
+        async with start_process("1/2"):
+            await until(lambda: turns_that_have_come() not in ([], of_first), within=FOR_A_PROCESS)
+            await outage.aclose()
+            await discord.wait_for(lambda: len(discord.gateway.shards) == 2)
+            assert discord.gateway.starts.too_early == 0
 
 
 async def test_every_process_reports_its_health(
