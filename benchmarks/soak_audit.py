@@ -39,8 +39,8 @@ def audit(discord: DiscordStandin, ledger: Ledger, rows: Rows, lost_track_of: Ca
     for asked in ledger.asked:
         row = turns.pop(asked.message.id, None)
         heads = heads_of(discord, asked)
-        if row is not None and len(heads) > 1:
-            known = sent.get(row["id"], [])
+        if len(heads) > 1:
+            known = [] if row is None else sent.get(row["id"], [])
             # What nobody knows of is answered again. Whoever was told to ask again, and edits their question, does so.
             left = [
                 head
@@ -48,6 +48,8 @@ def audit(discord: DiscordStandin, ledger: Ledger, rows: Rows, lost_track_of: Ca
                 if head.id in known
                 or not (lost_track_of(head) or (asked.message.edited and texts.CANNOT_SAVE in head.content))
             ]
+            # One has to be there in any case.
+            left = left or heads[-1:]
             ledger.did["answers that nobody could note"] += len(heads) - len(left)
             heads = left
         wrong += _faults_of(asked, heads, row, sent)
@@ -101,7 +103,7 @@ def _disagreements(row: Row, heads: Sequence[Message], ids: list[int | None]) ->
     note = _NOTES.get(row["state"]) or _NOTES.get(row["failure"] or "")
     if note and row["attempt"] > 1 and row["reply"]:
         # An attempt without text keeps the reply before it on record, with its end, and shows how it ended itself.
-        note = "|".join(_NOTES.values())
+        note = "|".join([*_NOTES.values(), re.escape(texts.CANNOT_SAVE)])
     if note and not re.search(note, text):
         found.append(f"is {row['state']} ({row['failure']}) and says {text[-80:]!r}")
     if row["state"] == "complete" and row["failure"] is None and "\n-# I was" in text:
