@@ -411,21 +411,25 @@ async def test_first_answer_only_for_oneself_names_no_reset_that_keeps_it(world:
 async def test_unseen_end_waits_for_an_answer_that_is_in_time(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     discord = world.discord
     world.model.script.append(Reply("Unseen."))
-    await answered(world, await ask(world, "first?", only_for_me=True), "Unseen.")
+    first = await ask(world, "first?", only_for_me=True)
+    await answered(world, first, "Unseen.")
+    await world.idle()
     await world.store.engine.write("UPDATE stored_turns SET delivered = 0")
     with monkeypatch.context() as late:
         late.setattr("bot.discord_bot.delivery.interaction_messages.LEAVE_AFTER", 0.5)
         world.model.script.append(Reply("Too late.", first_token_after=3600))
-        used = await ask(world, only_for_me=True)
-        await discord.wait_for(lambda: "15 minutes" in (used.content or ""))
-        used.started -= 15 * 60  # what Discord thinks of the token
+        left = await ask(world, only_for_me=True)
+        await discord.wait_for(lambda: "15 minutes" in (left.content or ""))
+        left.started -= 15 * 60  # what Discord thinks of the token
         await world.idle()
     world.model.default = Reply("In time.")
     used, other = [await ask(world, f"{number}?", only_for_me=True) for number in range(2)]
     await answered(world, other, "In time.")
-    await discord.wait_for(lambda: used.followups or other.followups)
+    # Already by the first one, if that was about to look for unseen ends.
+    await discord.wait_for(lambda: first.followups or used.followups or other.followups)
     await answered(world, await ask(world, "and?", only_for_me=True), "In time.")
-    shown = [*used.followups, *other.followups]
+    assert left.followups == []
+    shown = [*first.followups, *used.followups, *other.followups]
     assert [each.content for each in shown] == ["Unseen.\n-# You asked earlier: “first?”"], "it is shown once"
 
 
@@ -435,6 +439,7 @@ async def test_unseen_end_keeps_to_the_limits_with_the_answer(world: World) -> N
     for number in range(3):
         world.model.script.append(Reply(f"Unseen {number}."))
         await answered(world, await ask(world, only_for_me=True), f"Unseen {number}.")
+    await world.idle()
     await world.store.engine.write("UPDATE stored_turns SET delivered = 0")
     world.model.script.append(Reply(["In ", "time."], tokens_per_second=20))
     used = await ask(world, only_for_me=True)
