@@ -41,6 +41,7 @@ from bot.standin.interactions import Interaction
 from bot.standin.model import ModelStandin, Request
 from bot.standin.script import Reply
 from bot.standin.server import DiscordStandin
+from bot.standin.sessions import Frame
 from bot.standin.sharding import Sharding
 from bot.standin.transcript import transcript
 from bot.store import Store
@@ -451,3 +452,15 @@ def launch(discord: DiscordStandin, model: ModelStandin, tmp_path: Path, file: D
             await process.communicate()
 
     return launched
+
+
+def identified(discord: DiscordStandin) -> list[tuple[float, int]]:
+    """When each shard identifies itself, from now on."""
+    times: list[tuple[float, int]] = []
+
+    def listen(frame: Frame) -> None:
+        if frame.name == "IDENTIFY":
+            times.append((time.monotonic(), frame.data["shard"][0]))
+
+    discord.gateway.on_frame.append(listen)
+    return times

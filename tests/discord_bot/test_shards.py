@@ -1,4 +1,4 @@
-"""The bot on several shards: what is each one's alone, what Discord allows, and growing past them."""
+"""The bot on several shards: what is each one's alone, what ends a start or a session, and growing past them."""
 
 from __future__ import annotations
 
@@ -7,19 +7,15 @@ import re
 import time
 from dataclasses import replace
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
-from discord.http import HTTPClient
 
 from bot.core.channel_settings import WithoutMention
 from bot.core.errors import DiscordError
-from bot.core.figures import Gauge
 from bot.core.shards import Shards
 from bot.discord_bot.endpoint import connect_to
-from bot.discord_bot.session_starts import SessionStarts
 from bot.discord_bot.shards import Connections
 from bot.operator.health import read_health
 from bot.standin.entities import Channel, Intent
@@ -29,9 +25,8 @@ from bot.standin.script import Reply
 from bot.standin.server import DiscordStandin
 from bot.standin.sessions import Close, Connection, Frame, Op
 from bot.standin.sharding import Sharding, shard_of
-from bot.store.postgresql import PostgreSQLEngine, SharedRequests
 from bot.store.sqlite import open_store
-from tests.discord_bot.conftest import OPTIONS, Start, World, one_and_three_shards
+from tests.discord_bot.conftest import OPTIONS, Start, World, identified, one_and_three_shards
 from tests.discord_bot.inbound.leftovers import leave
 from tests.discord_bot.people import shown
 from tests.waiting import until
@@ -59,18 +54,6 @@ def places(discord: DiscordStandin) -> list[Channel]:
     found = [discord.open_dm(discord.bo), discord.general, discord.add_channel("lobby", other)]
     assert [shard_of(place.guild.id if place.guild else None, 3) for place in found] == [0, 1, 2]
     return found
-
-
-def identified(discord: DiscordStandin) -> list[tuple[float, int]]:
-    """When each shard identifies itself, from now on."""
-    times: list[tuple[float, int]] = []
-
-    def listen(frame: Frame) -> None:
-        if frame.name == "IDENTIFY":
-            times.append((time.monotonic(), frame.data["shard"][0]))
-
-    discord.gateway.on_frame.append(listen)
-    return times
 
 
 def read_places(discord: DiscordStandin) -> set[int]:
@@ -383,127 +366,6 @@ async def test_new_sessions_that_are_refused_are_asked_for_more_and_more_seldom(
         await asyncio.sleep(120)
         await world.answered("hello")
     assert 10 < refused < 1800 / 10
-
-
-# What Discord allows
-
-
-@pytest.mark.standin(sharding=Sharding(least_recommended=3))
-async def test_shards_of_a_bucket_identify_themselves_in_turn(discord: DiscordStandin, start: Start) -> None:
-    times = identified(discord)
-    async with start():
-        await discord.gateway.invalidate(shard=1)
-        await discord.ready()
-    assert [shard for _, shard in times] == [0, 1, 2, 1]
-    assert all(later - sooner > 4.9 for (sooner, _), (later, _) in pairwise(times))
-    assert discord.gateway.starts.too_early == 0
-
-
-@pytest.mark.standin(sharding=Sharding(least_recommended=16, max_concurrency=16))
-async def test_connections_take_nothing_of_the_requests_a_second(discord: DiscordStandin, world: World) -> None:
-    [counted] = [each for each in world.figures if each.name == "discord_requests_last_second"]
-    assert isinstance(counted, Gauge)
-    assert counted.read() == len(discord.requests) > 0
-
-
-@pytest.mark.standin(sharding=Sharding(least_recommended=20, max_concurrency=16))
-async def test_buckets_identify_themselves_side_by_side(discord: DiscordStandin, start: Start) -> None:
-    times = identified(discord)
-    async with start():
-        assert len(times) == 20
-    assert times[15][0] - times[0][0] < 4
-    assert {shard for _, shard in times[:16]} == set(range(16))
-    assert times[16][0] - times[0][0] > 4.9
-    assert times[19][0] - times[0][0] < 9
-    assert discord.gateway.starts.too_early == 0
-
-
-async def test_identify_that_was_under_way_for_long_holds_up_the_next_one() -> None:
-    """Discord counts from the moment at which it got the last one, which its answer shows."""
-    starts = SessionStarts(HTTPClient(asyncio.get_running_loop()))
-    began = time.monotonic()
-    await starts.before_identify(0)
-    asyncio.get_running_loop().call_later(3, starts.answered, 0)
-    await starts.before_identify(1)
-    assert time.monotonic() - began == pytest.approx(8, abs=0.1)
-    # Nobody answers this one.
-    await starts.before_identify(2)
-    assert time.monotonic() - began == pytest.approx(18, abs=0.1)
-
-
-@pytest.mark.standin(sharding=Sharding(session_starts=5, max_concurrency=16, identify_every=0.0))
-async def test_processes_do_not_start_the_last_sessions_twice(discord: DiscordStandin, postgresql_url: str) -> None:
-    rules = discord.gateway.starts
-    begun: list[int] = []
-
-    async def start(shard: int, connect: float) -> None:
-        """One of a process of its own."""
-        http = HTTPClient(asyncio.get_running_loop())
-        try:
-            await http.static_login(discord.token)
-            starts = SessionStarts(http, SharedRequests(engine))
-            await starts.ask()
-            asked.append(shard)
-            await until(lambda: len(asked) == 8)
-            async with starts.turn(shard):
-                await asyncio.sleep(connect)
-                await starts.before_identify(shard)
-                rules.take(shard)
-                begun.append(shard)
-        finally:
-            await http.close()
-
-    async with PostgreSQLEngine.open(postgresql_url, serving=True) as engine:
-        asked: list[int] = []
-        starting = [asyncio.create_task(start(shard, connect=shard / 4)) for shard in range(8)]
-        await asyncio.sleep(300)
-        assert len(begun) == 5
-        assert rules.remaining == 0
-        for task in starting:
-            task.cancel()
-        await asyncio.gather(*starting, return_exceptions=True)
-
-
-@pytest.mark.standin(
-    sharding=Sharding(session_starts=4, session_starts_reset=600, max_concurrency=16, least_recommended=3)
-)
-async def test_too_few_session_starts_are_waited_for(
-    discord: DiscordStandin, start: Start, caplog: pytest.LogCaptureFixture
-) -> None:
-    async with start():
-        pass
-    token, times = discord.token, identified(discord)
-    discord.world.clock = lambda: before + time.monotonic() - began
-    before, began = time.time(), time.monotonic()
-    discord.patience = 1000
-    async with start() as world:
-        assert all(at - began > 500 for at, _ in times)
-        await world.answered("hello")
-    assert discord.token == token
-    assert re.search(
-        r"may connect to Discord only 1 more times, and 3 are needed: waiting until \S+ \S+ UTC", caplog.text
-    )
-
-
-@pytest.mark.standin(
-    sharding=Sharding(
-        session_starts=5, session_starts_reset=600, identify_every=0.0, max_concurrency=16, least_recommended=3
-    )
-)
-async def test_shards_that_start_at_once_leave_enough_session_starts_to_each_other(
-    discord: DiscordStandin, start: Start
-) -> None:
-    token = discord.token
-    discord.world.clock = lambda: before + time.monotonic() - began
-    before, began = time.time(), time.monotonic()
-    async with start() as world:
-        await discord.gateway.invalidate()
-        await asyncio.sleep(60)
-        assert len(discord.gateway.shards) == 2, "these two are what is left"
-        await asyncio.sleep(600)
-        assert len(discord.gateway.shards) == 3
-        await world.answered("hello")
-    assert discord.token == token
 
 
 # Growing
