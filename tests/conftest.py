@@ -12,7 +12,7 @@ from tests import virtual_time
 from tests.armed import missed_faults
 from tests.callbacks import watched
 
-pytest_plugins = ["tests.postgresql"]
+pytest_plugins = ["tests.postgresql", "tests.sqlite"]
 
 # The same examples in every run, so that a change is judged by what it changed; `--hypothesis-profile=hunt` draws
 # new ones.
