@@ -26,6 +26,8 @@ from bot.standin.world import World
 _ALREADY_AUTHENTICATED = Refusal(Close.ALREADY_AUTHENTICATED, "Already authenticated.")
 _NOT_AUTHENTICATED = Refusal(Close.NOT_AUTHENTICATED, "Not authenticated.")
 _SHARDING_REQUIRED = Refusal(Close.SHARDING_REQUIRED, "Sharding required.")
+_GREETED_AT_ONCE = 100
+"""The number of GUILD_CREATEs that are written before other tasks have their turn."""
 
 
 class Gateway:
@@ -202,7 +204,7 @@ class Gateway:
                     break
                 payload = json.loads(message.data)
                 await self._outage_over(self._sessions.shard_of(payload))
-                self._receive(connection, payload)
+                await self._receive(connection, payload)
         finally:
             # A normal close from the client ends its session. After any other end the session can be resumed.
             if connection.session is not None and socket.close_code in (WSCloseCode.OK, WSCloseCode.GOING_AWAY):
@@ -217,14 +219,14 @@ class Gateway:
                 await writer
         return socket
 
-    def _receive(self, connection: Connection, payload: Json) -> None:
+    async def _receive(self, connection: Connection, payload: Json) -> None:
         op: int = payload["op"]
         data: Any = payload.get("d")
         self._tell(Frame(False, Op(op).name if op in set(Op) else f"OP {op}", data=data))
         if op == Op.HEARTBEAT:
             self._heartbeat(connection)
         elif op == Op.IDENTIFY:
-            self._identify(connection, data)
+            await self._identify(connection, data)
         elif op == Op.RESUME:
             self._resume(connection, data)
         elif connection.session is None:
@@ -240,7 +242,7 @@ class Gateway:
         connection.last_heartbeat = now
         self._send(connection, Op.HEARTBEAT_ACK, None)
 
-    def _identify(self, connection: Connection, data: Json) -> None:
+    async def _identify(self, connection: Connection, data: Json) -> None:
         if connection.session is not None:
             return connection.refuse(_ALREADY_AUTHENTICATED)
         if (refusal := self._logins.refusal(data)) is not None:
@@ -258,10 +260,9 @@ class Gateway:
         self.identifies += 1
         session = self._sessions.begin(Intent(data["intents"]), (shard_id, count))
         self._sessions.attach(connection, session)
-        self._greet(session)
-        return None
+        return await self._greet(session)
 
-    def _greet(self, session: Session) -> None:
+    async def _greet(self, session: Session) -> None:
         world = self._world
         guilds = [guild for guild in world.guilds.values() if session.owns(guild.id)]
         ready = {
@@ -276,8 +277,12 @@ class Gateway:
         }
         self._dispatch(session, "READY", ready)
         if Intent.GUILDS in session.intents:
-            for body in world.guild_creates(guilds):
-                self._dispatch(session, "GUILD_CREATE", body)
+            for begin in range(0, len(guilds), _GREETED_AT_ONCE):
+                some = [guild for guild in guilds[begin : begin + _GREETED_AT_ONCE] if guild.id in world.guilds]
+                for body in world.guild_creates(some):
+                    self._dispatch(session, "GUILD_CREATE", body)
+                if begin + _GREETED_AT_ONCE < len(guilds):
+                    await asyncio.sleep(0)
         world.changed()
 
     def _resume(self, connection: Connection, data: Json) -> None:
