@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Sequence
+from functools import cache
 from io import SEEK_END, BytesIO
 
 from PIL import Image
@@ -88,10 +89,18 @@ def encrypted_pdf() -> bytes:
 
 def inflating_pdf() -> bytes:
     """A PDF with a page of few bytes that become hundreds of millions."""
-    packed = zlib.compress(zlib.compress(bytes(400_000_000), 9), 9)
-    return _pdf([packed], "/Filter [/FlateDecode /FlateDecode]")
+    return _pdf([zlib.compress(deflated_zeros(400), 9)], "/Filter [/FlateDecode /FlateDecode]")
 
 
+def deflated_zeros(millions: int) -> bytes:
+    """As many zeros, deflated. To deflate a million and repeat that takes a moment, where all of them take seconds."""
+    packer = zlib.compressobj(9, wbits=-zlib.MAX_WBITS)
+    million = packer.compress(bytes(1_000_000)) + packer.flush(zlib.Z_FULL_FLUSH)
+    checksum = millions * 1_000_000 % 65_521 << 16 | 1
+    return b"\x78\xda" + million * millions + packer.flush() + checksum.to_bytes(4, "big")
+
+
+@cache
 def endless_jpeg() -> bytes:
     """A JPEG of thousands of scans, each of which takes as long as a whole picture."""
     data = picture("JPEG", (6000, 6000), progressive=True)

@@ -218,7 +218,7 @@ BAD = {
     "run.exe": (b"MZ\x90\0" + bytes(range(256)) * 4, FileProblem.NOT_READABLE),
     "notes.txt": (b"\0\1\2\3" * 100, FileProblem.NOT_READABLE),
     "photo.heic": (b"\0\0\0\x18ftypheic" + bytes(200), FileProblem.NOT_READABLE),
-    "bomb.bin": (endless_jpeg()[:2000], FileProblem.BROKEN),
+    "bomb.bin": (picture("JPEG", (1000, 1000), progressive=True)[:2000], FileProblem.BROKEN),
     "huge.dat": (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\x75\x30\0\0\x75\x30\x08\2\0\0\0" + bytes(4), FileProblem.BROKEN),
     "empty.txt": (b"", FileProblem.EMPTY),
     "blank.md": (b"\n\n  \n", FileProblem.EMPTY),
