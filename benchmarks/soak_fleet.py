@@ -28,7 +28,7 @@ from bot.standin.rest import Exchange
 from bot.standin.server import DiscordStandin
 from bot.standin.sharding import shard_of
 from bot.store.engine import Row
-from bot.store.postgresql.connection import Record
+from bot.store.postgresql.pipeline import Record
 from tests.postgresql import Server, installed
 
 _PAUSE = (3.0, 15.0)

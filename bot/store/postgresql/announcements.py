@@ -19,12 +19,12 @@ from bot.core.errors import StoreError
 from bot.store.forgotten_use import ForgottenUse
 from bot.store.postgresql.connection import Address, Connection
 from bot.store.postgresql.error_messages import in_a_line
+from bot.store.postgresql.pipeline import Bound
 
 log = logging.getLogger(__name__)
 
 _CHANNEL = "parley_changes"
-TELL = f"SELECT pg_notify('{_CHANNEL}', announcement) FROM unnest($1::text[]) AS announcement"
-"""SQL that sends a list of texts, once the transaction is made."""
+_TELL = f"SELECT pg_notify('{_CHANNEL}', announcement) FROM json_array_elements_text($1::json) AS announcement"
 _KNOWN = frozenset(Change)
 """A newer version of the bot may tell more."""
 RECONNECT_EVERY = 0.5
@@ -32,9 +32,10 @@ RECONNECT_EVERY = 0.5
 _UNREACHABLE = (StoreError, psycopg.Error, OSError)
 
 
-def told(announcements: Sequence[Announcement], sender: str) -> Sequence[str]:
-    """Notices as the texts that are sent."""
-    return [json.dumps([sender, *announcement], separators=(",", ":")) for announcement in announcements]
+def telling(announcements: Sequence[Announcement], sender: str) -> Bound:
+    """The statement that sends announcements, once its transaction is made."""
+    texts = [json.dumps([sender, *announcement], separators=(",", ":")) for announcement in announcements]
+    return _TELL, [json.dumps(texts)]
 
 
 class Listener:
@@ -100,4 +101,4 @@ class Listener:
 
     async def _tell(self, connection: Connection, announcements: Sequence[Announcement]) -> None:
         if announcements:
-            await connection.execute(TELL, [list(told(announcements, self._sender))])
+            await connection.execute(*telling(announcements, self._sender))

@@ -24,8 +24,9 @@ from bot.core.errors import SettingsError, StoreError
 from bot.core.gate import OPEN_FOR, Gate, elapsed
 from bot.core.shards import Shards, WantedShards
 from bot.store.engine import Statement
-from bot.store.postgresql.connection import Address, Connection, Record
+from bot.store.postgresql.connection import Address, Connection
 from bot.store.postgresql.error_messages import in_a_line
+from bot.store.postgresql.pipeline import Record
 
 _T = TypeVar("_T")
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import select
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Self, TypeAlias
 
@@ -20,6 +19,7 @@ from psycopg.types.string import StrDumper
 
 from bot.core.errors import StoreError, StoreUnusable
 from bot.store.postgresql.error_messages import OLDEST, name_of, unreachable
+from bot.store.postgresql.pipeline import Pipeline, Record
 
 LOCK_S = 5
 """Seconds that a statement waits for another transaction."""
@@ -37,28 +37,6 @@ _DEFAULTS: dict[str, str | int] = {
 }
 _LONGEST_PAUSE_S = 1.0
 """Seconds after a failed attempt to connect for which the next one fails at once, at the most."""
-
-
-class Record:
-    """One row of an answer. Implements `bot.store.engine.Row`."""
-
-    __slots__ = ("_places", "_values")
-
-    def __init__(self, places: dict[str, int], values: Sequence[Any]) -> None:
-        self._places = places
-        self._values = values
-
-    def __getitem__(self, key: Any, /) -> Any:
-        return self._values[self._places[key] if isinstance(key, str) else key]
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter(self._values)
-
-    def __len__(self) -> int:
-        return len(self._values)
-
-    def keys(self) -> list[str]:
-        return list(self._places)
 
 
 Connection: TypeAlias = psycopg.AsyncConnection[Record]
@@ -143,13 +121,13 @@ class Address:
 
 
 class Pool:
-    """Up to `most` connections, opened when they are needed and kept."""
+    """Up to `most` connections, opened when they are needed and kept as pipelines."""
 
     def __init__(self, address: Address, most: int, statement_s: float) -> None:
         self._address = address
         self._statement_s = statement_s
         self._free = asyncio.Semaphore(most)
-        self._idle: list[Connection] = []
+        self._idle: list[Pipeline] = []
         self._closed = False
         self._failure: StoreError | None = None
         self._pause = 0.0
@@ -157,36 +135,34 @@ class Pool:
         """When the next attempt to connect is made after a failure, on the monotonic clock."""
 
     @asynccontextmanager
-    async def connection(self) -> AsyncIterator[Connection]:
+    async def pipeline(self) -> AsyncIterator[Pipeline]:
         """A connection outside of any transaction, for one user at a time. Raises StoreError where there is none."""
         async with self._free:
-            connection = await self._take()
+            pipeline = await self._take()
             try:
-                yield connection
+                yield pipeline
             except psycopg.errors.ReadOnlySqlTransaction:
                 # Another server may be in charge by now.
-                await connection.close()
+                await pipeline.close()
                 raise
-            except psycopg.Error:
-                await self._put_back(connection, after_failure=True)
-                raise
-            except BaseException:
-                # Whoever waits no longer: the server may not answer to anything.
-                await connection.close()
-                raise
-            await self._put_back(connection)
+            finally:
+                # In the middle of something it is not idle: whoever waits no longer leaves it to be closed.
+                if self._closed or not pipeline.is_idle:
+                    await pipeline.close()
+                else:
+                    self._idle.append(pipeline)
 
     async def close(self) -> None:
         self._closed = True
         while self._idle:
             await self._idle.pop().close()
 
-    async def _take(self) -> Connection:
+    async def _take(self) -> Pipeline:
         while self._idle:
-            connection = self._idle.pop()
-            if _answers(connection):
-                return connection
-            await connection.close()
+            pipeline = self._idle.pop()
+            if pipeline.is_idle:
+                return pipeline
+            await pipeline.close()
         if self._closed:
             raise StoreError("The database is closed.")
         if self._failure is not None and time.monotonic() < self._again_at:
@@ -199,26 +175,4 @@ class Pool:
             self._again_at = time.monotonic() + self._pause
             raise
         self._failure, self._pause = None, 0.0
-        return connection
-
-    async def _put_back(self, connection: Connection, *, after_failure: bool = False) -> None:
-        if after_failure and not connection.closed:
-            with suppress(psycopg.Error):
-                await connection.rollback()
-        if self._closed or connection.closed or not _idle(connection):
-            await connection.close()
-        else:
-            self._idle.append(connection)
-
-
-def _answers(connection: Connection) -> bool:
-    """Whether the server has said nothing on a connection while it was not used. What it says then is that it ends."""
-    if connection.closed or not _idle(connection):
-        return False
-    polled = select.poll()
-    polled.register(connection.fileno(), select.POLLIN)
-    return not polled.poll(0)
-
-
-def _idle(connection: Connection) -> bool:
-    return connection.info.transaction_status == psycopg.pq.TransactionStatus.IDLE
+        return Pipeline(connection)

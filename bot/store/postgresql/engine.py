@@ -1,8 +1,8 @@
 """The PostgreSQL engine: reads, commits and deletion on one database of a server.
 
-A transaction is one round trip: BEGIN, its locks, its statements and COMMIT are sent together. Several run at once,
-each on a connection of its own; reads have connections of their own and never wait for a write. What a transaction
-decides after reading it names as a lock, which others that name it wait for.
+A transaction is one round trip: its locks and its statements are sent together. Several run at once, each on a
+connection of its own. What a transaction decides after reading it names as a lock, which others that name it wait for.
+Reads have connections of their own and never wait for a write. Those that are asked for at once share a round trip.
 
 Connections that a server has ended are replaced when they are needed next. A transaction whose connection was lost is
 tried again, with a token that is on record if it was made after all, so that nothing is written twice.
@@ -25,9 +25,10 @@ from bot.core.changes import Announcement
 from bot.core.errors import StoreError, StoreUnusable
 from bot.store.engine import Dialect, Lock, Rows, Statement, Value
 from bot.store.erasing import Eraser
-from bot.store.postgresql.announcements import TELL, told
-from bot.store.postgresql.connection import Address, Connection, Pool, Record
+from bot.store.postgresql.announcements import telling
+from bot.store.postgresql.connection import Address, Pool
 from bot.store.postgresql.error_messages import advice, defect, lost_answer, too_busy, unprepared
+from bot.store.postgresql.pipeline import Bound, Records
 from bot.store.postgresql.schema import migrate
 from bot.store.postgresql.statements import bound, storable
 from bot.store.purge import PURGE
@@ -68,7 +69,6 @@ _NOTE_AND_LOCK = """
     SELECT pg_advisory_xact_lock(key) FROM unnest($2::bigint[]) AS key
     """
 
-_Cursor = psycopg.AsyncCursor[Record]
 _T = TypeVar("_T")
 
 _log = logging.getLogger(__name__)
@@ -90,6 +90,8 @@ class PostgreSQLEngine:
         self._readers = readers
         self._writers = writers
         self._patience = patience
+        self._asked: list[tuple[Bound, asyncio.Future[Rows]]] = []
+        self._reading: set[asyncio.Task[None]] = set()
         self._running: set[asyncio.Task[Any]] = set()
         self._eraser = Eraser(self._purge_some, self._erased)
 
@@ -152,11 +154,38 @@ class PostgreSQLEngine:
             _log.info("the database is there")
 
     async def read(self, sql: str, **values: Value) -> Rows:
-        async def query() -> Rows:
-            async with self._readers.connection() as connection:
-                return await _fetched(await connection.execute(*bound(sql, values)))
+        statement, answer = bound(sql, values), asyncio.get_running_loop().create_future()
+        self._asked.append((statement, answer))
+        if len(self._asked) == 1:
+            asyncio.get_running_loop().call_soon(self._ask)
+        rows: Rows = await answer
+        return rows
 
-        return await self._patiently(lambda: self._again(query))
+    def _ask(self) -> None:
+        """Send the reads that were asked for in one turn of the loop."""
+        asked, self._asked = self._asked, []
+        task = asyncio.create_task(self._answer(asked))
+        self._reading.add(task)
+        task.add_done_callback(self._reading.discard)
+
+    async def _answer(self, asked: Sequence[tuple[Bound, asyncio.Future[Rows]]]) -> None:
+        async def query() -> list[Records | psycopg.Error]:
+            async with self._readers.pipeline() as pipeline:
+                return await pipeline.ask(*(statement for statement, _ in asked))
+
+        try:
+            answers: Sequence[Records | Exception] = await self._patiently(lambda: self._again(query))
+        except StoreError as error:
+            answers = [error] * len(asked)
+        for (_, answer), rows in zip(asked, answers, strict=True):
+            if answer.done():
+                continue
+            if isinstance(rows, psycopg.Error):
+                answer.set_exception(StoreError(advice(rows, self._name)))
+            elif isinstance(rows, Exception):
+                answer.set_exception(rows)
+            else:
+                answer.set_result(rows)
 
     async def write(self, sql: str, **values: Value) -> Rows:
         [rows] = await self.transaction((sql, values))
@@ -185,17 +214,18 @@ class PostgreSQLEngine:
 
     async def ping(self) -> None:
         async def writable() -> None:
-            async with self._writers.connection() as connection:
-                await connection.execute("DELETE FROM stored_turns WHERE false")
+            async with self._writers.pipeline() as pipeline:
+                await pipeline.run("DELETE FROM stored_turns WHERE false")
 
-        # Whoever gives up waiting goes on at once, where the driver would wait until the server has cancelled it.
-        await asyncio.shield(self._begun(self._patiently(lambda: self._again(writable))))
+        await self._patiently(lambda: self._again(writable))
 
     async def drain(self) -> None:
         """Finish all writes, and erase what is due as far as that is quick."""
         while self._running:
             await asyncio.wait(self._running)
         await self._eraser.drain()
+        for reading in self._reading:
+            reading.cancel()
 
     def _begun(self, work: Coroutine[Any, Any, _T]) -> asyncio.Task[_T]:
         task = asyncio.create_task(work)
@@ -212,38 +242,42 @@ class PostgreSQLEngine:
     async def _committed(
         self, statements: Sequence[Statement], locks: Sequence[Lock], tells: Sequence[Announcement]
     ) -> list[Rows]:
-        announcements = told(tells, self.sender)
-        return await self._patiently(lambda: self._commit_once(secrets.randbits(63), statements, locks, announcements))
+        token = secrets.randbits(63)
+        begun: Bound = (_NOTE_AND_LOCK, [token, f"{{{','.join(map(str, _keys(locks)))}}}"])
+        told = [telling(tells, self.sender)] if tells else []
+        made = [bound(sql, values) for sql, values in statements]
+        _, *answers = await self._patiently(lambda: self._commit_once([begun, *made, *told]))
+        return list[Rows](answers[: len(made)])
 
-    async def _commit_once(
-        self, token: int, statements: Sequence[Statement], locks: Sequence[Lock], announcements: Sequence[str]
-    ) -> list[Rows]:
+    async def _commit_once(self, statements: Sequence[Bound]) -> Sequence[Records]:
         """Make a transaction, again where that fails for another's sake or with the connection, but never twice.
 
         Each try puts the same token on record. Where that is there already, an earlier try was made after all.
         """
-        answers, lost = None, False
+        answers: list[Records] = []
+        lost = False
         for number in range(_TRIES):
             if number:
                 # Those who were in each other's way begin again at different times.
                 await asyncio.sleep(random.uniform(0, _PAUSE_S))  # noqa: S311 - not a secret
-            cursors: list[_Cursor] = []
+            made: list[Records] = []
             try:
-                async with self._writers.connection() as connection:
-                    await _send(connection, cursors, token, statements, locks, announcements)
-                return [await _fetched(cursor) for cursor in cursors]
+                async with self._writers.pipeline() as pipeline:
+                    await pipeline.commit(statements, made)
+                return made
             except _UNDONE:
                 continue
             except psycopg.errors.UniqueViolation as error:
                 if error.diag.constraint_name != "commits_pkey":
                     raise
-                if answers is None:
+                if len(answers) < len(statements):
                     break
                 return answers
             except psycopg.OperationalError as error:
                 if not _is_loss(error):
                     raise
-                answers, lost = await _answers_of(cursors), True
+                # What says why it ends has made nothing, unless all answers had gone out before.
+                answers, lost = made, lost or error.sqlstate is None or len(made) == len(statements)
             except StoreError:
                 # There is no connection just now.
                 if not lost:
@@ -277,14 +311,15 @@ class PostgreSQLEngine:
 
     async def _purge_some(self) -> bool:
         async def step() -> bool:
-            async with self._writers.connection() as connection, connection.transaction():
+            async with self._writers.pipeline() as pipeline:
                 # One moment for all: what is forgotten meanwhile is not struck from the record of what is to go.
-                await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-                await connection.execute(_BY_INDEX)
+                await pipeline.run("BEGIN ISOLATION LEVEL REPEATABLE READ")
+                await pipeline.run(_BY_INDEX)
                 for sql in PURGE:
-                    if await _fetched(await connection.execute(*bound(sql, {}))):
-                        return True
-            return False
+                    if purged := await pipeline.run(bound(sql, {})[0]):
+                        break
+                await pipeline.run("COMMIT")
+            return bool(purged)
 
         async def purge() -> bool:
             try:
@@ -322,8 +357,8 @@ async def _prepare(address: Address) -> None:
     connection = await address.connect(0)
     try:
         await migrate(connection, address.name)
-        [[moving]] = await _fetched(await connection.execute("SELECT to_regclass('moves') IS NOT NULL"))
-        if moving:
+        moving = await (await connection.execute("SELECT to_regclass('moves')")).fetchone()
+        if moving is not None and moving[0] is not None:
             raise StoreUnusable(f"{address.name} holds a part of a move: run `python -m bot move` again to finish it.")
     except psycopg.Error as error:
         raise unprepared(error, address.name) from error
@@ -336,42 +371,9 @@ def _is_loss(error: psycopg.OperationalError) -> bool:
     return error.sqlstate is None or error.sqlstate.startswith("57P")
 
 
-async def _send(
-    connection: Connection,
-    cursors: list[_Cursor],
-    token: int,
-    statements: Sequence[Statement],
-    locks: Sequence[Lock],
-    announcements: Sequence[str],
-) -> None:
-    """Make a transaction in one round trip, with a cursor in the list for each statement."""
-    async with connection.pipeline() as pipeline:
-        await connection.execute("BEGIN")
-        await connection.execute(_NOTE_AND_LOCK, [token, _keys(locks)])
-        for sql, values in statements:
-            cursors.append(await connection.execute(*bound(sql, values)))
-        if announcements:
-            await connection.execute(TELL, [list(announcements)])
-        # The answers are sent before the commit: whoever loses the connection with its answer has those already.
-        pipeline.command_queue.append(connection.pgconn.send_flush_request)
-        await connection.execute("COMMIT")
-
-
-async def _answers_of(cursors: Sequence[_Cursor]) -> list[Rows] | None:
-    """The answers to all statements, if all have come."""
-    fine = (psycopg.pq.ExecStatus.TUPLES_OK, psycopg.pq.ExecStatus.COMMAND_OK)
-    if all(cursor.pgresult is not None and cursor.pgresult.status in fine for cursor in cursors):
-        return [await _fetched(cursor) for cursor in cursors]
-    return None
-
-
 def _keys(locks: Sequence[Lock]) -> list[int]:
     """The numbers of locks, in an order that is the same for all: then no two transactions wait for each other."""
     return sorted(
         int.from_bytes(blake2b(f"{subject} {which}".encode(errors="replace"), digest_size=8).digest(), signed=True)
         for subject, which in locks
     )
-
-
-async def _fetched(cursor: _Cursor) -> Rows:
-    return await cursor.fetchall() if cursor.description else []

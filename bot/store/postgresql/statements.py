@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 from bot.store.engine import Value, Values
+from bot.store.postgresql.pipeline import Bound
 
 _SURROGATE_OR_NUL = re.compile("[\ud800-\udfff\0]")
 _TOKEN = re.compile(
@@ -68,7 +69,7 @@ def _type_of(name: str) -> str:
     return _TYPES.get(name, "bigint")
 
 
-def bound(sql: str, values: Values) -> tuple[str, Sequence[Value]]:
+def bound(sql: str, values: Values) -> Bound:
     """SQL and its parameters as the driver takes them. Raises TypeError where a parameter is of another type.
 
     A parameter without a name is a text or a whole number, and not NULL.

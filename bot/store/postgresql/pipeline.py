@@ -1,0 +1,250 @@
+"""Statements sent together on one connection, and answered together: libpq's pipeline mode on the event loop.
+
+The driver's own cursors send each statement for itself and look for answers after each, which takes longer than most of
+the statements do. Here all of them go in one packet, and answers are read as they come.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeAlias
+
+import psycopg
+from psycopg import pq
+from psycopg.adapt import Transformer
+from psycopg.errors import error_from_result
+
+from bot.store.engine import Value
+
+_PREPARED_AT = 3
+"""The use of a statement from which on it is prepared, so that the server need not parse it again."""
+_MOST_PREPARED = 200
+"""Statements, more than the store has that do not depend on how much is asked at once."""
+_MOST_KNOWN = 1000
+"""Statements whose uses are counted."""
+_MADE = (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK)
+
+Bound: TypeAlias = tuple[str, Sequence[Value]]
+"""A statement with numbered parameters, each of which has its type in the SQL."""
+
+
+class Record:
+    """One row of an answer. Implements `bot.store.engine.Row`."""
+
+    __slots__ = ("_places", "_values")
+
+    def __init__(self, places: Mapping[str, int], values: Sequence[Any]) -> None:
+        self._places = places
+        self._values = values
+
+    def __getitem__(self, key: Any, /) -> Any:
+        return self._values[self._places[key] if isinstance(key, str) else key]
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def keys(self) -> list[str]:
+        return list(self._places)
+
+
+Records: TypeAlias = list[Record]
+
+
+@dataclass(slots=True)
+class _Statement:
+    """What is known of a statement that was used on a connection."""
+
+    name: bytes = b""
+    """What it is prepared as. Empty: it is not."""
+    uses: int = 0
+    places: Mapping[str, int] | None = None
+    """The columns of its rows. They stay as they are once it is prepared."""
+
+
+_Sent: TypeAlias = tuple[_Statement, bytes]
+"""A statement that was sent, and the name that it was prepared as before that. Empty: it was not."""
+
+
+class Pipeline:
+    """An open connection on which nothing else is asked, for one user at a time. Closes it in the end."""
+
+    def __init__(self, connection: psycopg.AsyncConnection[Any]) -> None:
+        self._connection = connection
+        self._libpq = connection.pgconn
+        self._rows = Transformer(connection)
+        self._statements: dict[str, _Statement] = {}
+        self._prepared = 0
+        self._results: list[list[pq.abc.PGresult]] = []
+        """What was answered, up to each end of a transaction."""
+        self._due = 0
+        """Ends of transactions that are still to come."""
+        self._answered: asyncio.Future[None] | None = None
+        """None: nothing is asked."""
+        self._loop = asyncio.get_running_loop()
+        self._socket = self._libpq.socket
+        self._listens = True
+        self._loop.add_reader(self._socket, self._receive)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it can be used. What a server says without being asked is that it ends."""
+        in_none = self._libpq.transaction_status == pq.TransactionStatus.IDLE
+        return self._listens and self._answered is None and in_none
+
+    async def close(self) -> None:
+        self._stop_listening()
+        await self._connection.close()
+
+    async def ask(self, *statements: Bound) -> list[Records | psycopg.Error]:
+        """What each statement answers, or its error. Each is a transaction of its own, unless BEGIN was among them.
+
+        Raises psycopg.Error where the connection is lost.
+        """
+        sent = []
+        self._libpq.enter_pipeline_mode()
+        for statement in statements:
+            sent.append(self._send(statement))
+            self._libpq.pipeline_sync()
+        results, lost = await self._exchange(len(statements))
+        if lost is not None:
+            raise lost
+        answers: list[Records | psycopg.Error] = []
+        for each, of_each in zip(sent, results, strict=True):
+            try:
+                answers += self._read([each], of_each)
+            except psycopg.Error as error:
+                answers.append(error)
+        return answers
+
+    async def run(self, sql: str) -> Records:
+        """What one statement answers, outside of any transaction or in that which is open. Raises psycopg.Error."""
+        [answer] = await self.ask((sql, ()))
+        if isinstance(answer, psycopg.Error):
+            raise answer
+        return answer
+
+    async def commit(self, statements: Sequence[Bound], answers: list[Records]) -> None:
+        """Make one transaction of statements, and put the rows of each into `answers` before it is committed.
+
+        Raises psycopg.Error where it is undone, and where the connection is lost: then it may have been committed, and
+        the answers are those that have come.
+        """
+        self._libpq.enter_pipeline_mode()
+        sent = [self._send(statement) for statement in statements]
+        # The answers go out before the commit: whoever loses the connection with its answer has those already.
+        self._libpq.send_flush_request()
+        self._libpq.pipeline_sync()
+        results, lost = await self._exchange(1)
+        for rows in self._read(sent, results[0]):
+            answers.append(rows)  # noqa: PERF402 - those before an error count too
+        if lost is not None:
+            raise lost
+
+    def _send(self, statement: Bound) -> _Sent:
+        sql, values = statement
+        known = self._statements.get(sql)
+        if known is None:
+            if len(self._statements) >= _MOST_KNOWN:
+                self._statements = {sql: each for sql, each in self._statements.items() if each.name}
+            known = self._statements[sql] = _Statement()
+        known.uses += 1
+        parameters = [value if value is None or isinstance(value, bytes) else str(value).encode() for value in values]
+        formats = [pq.Format.BINARY if isinstance(value, bytes) else pq.Format.TEXT for value in values]
+        prepared_now = b""
+        if not known.name and known.uses >= _PREPARED_AT and self._prepared < _MOST_PREPARED:
+            self._prepared += 1
+            prepared_now = b"statement %d" % self._prepared
+            self._libpq.send_prepare(prepared_now, sql.encode())
+        if name := known.name or prepared_now:
+            self._libpq.send_query_prepared(name, parameters, formats)
+        else:
+            self._libpq.send_query_params(sql.encode(), parameters, param_formats=formats)
+        return known, prepared_now
+
+    async def _exchange(self, ends: int) -> tuple[Sequence[Sequence[pq.abc.PGresult]], psycopg.Error | None]:
+        """Send what is to be sent. Returns the results of each transaction, and the error if the connection is lost."""
+        self._results, self._due = [[]], ends
+        self._answered = self._loop.create_future()
+        try:
+            if self._libpq.flush():
+                self._loop.add_writer(self._socket, self._flush)
+            await self._answered
+            self._libpq.exit_pipeline_mode()
+        except psycopg.Error as error:
+            return self._results, error
+        self._answered = None
+        return self._results[:ends], None
+
+    def _flush(self) -> None:
+        try:
+            if not self._libpq.flush():
+                self._loop.remove_writer(self._socket)
+        except psycopg.Error as error:
+            self._lose(error)
+
+    def _receive(self) -> None:
+        """Take what the server has sent."""
+        if self._answered is None:
+            self._stop_listening()
+            return
+        try:
+            self._libpq.consume_input()
+            while self._due and not self._libpq.is_busy():
+                result = self._libpq.get_result()
+                if result is None:
+                    continue
+                if result.status == pq.ExecStatus.PIPELINE_SYNC:
+                    self._results.append([])
+                    self._due -= 1
+                else:
+                    self._results[-1].append(result)
+        except psycopg.Error as error:
+            self._lose(error)
+        else:
+            if not self._due and not self._answered.done():
+                self._answered.set_result(None)
+
+    def _lose(self, error: psycopg.Error) -> None:
+        self._stop_listening()
+        if self._answered is not None and not self._answered.done():
+            self._answered.set_exception(error)
+
+    def _stop_listening(self) -> None:
+        if self._listens:
+            self._listens = False
+            self._loop.remove_reader(self._socket)
+            self._loop.remove_writer(self._socket)
+
+    def _read(self, sent: Sequence[_Sent], results: Sequence[pq.abc.PGresult]) -> Iterator[Records]:
+        """The rows of each statement, as far as there are results. Raises the error of the first that failed."""
+        made = (self._made(result) for result in results)
+        for statement, prepared_now in sent:
+            if prepared_now and next(made, None) is not None:
+                statement.name = prepared_now
+            if (result := next(made, None)) is None:
+                return
+            yield self._records(statement, result)
+        # What fails at the commit.
+        for _ in made:
+            pass
+
+    def _made(self, result: pq.abc.PGresult) -> pq.abc.PGresult:
+        if result.status not in _MADE:
+            raise error_from_result(result)
+        return result
+
+    def _records(self, statement: _Statement, result: pq.abc.PGresult) -> Records:
+        if not result.ntuples:
+            return []
+        places = statement.places
+        if places is None:
+            names = (result.fname(place) or b"" for place in range(result.nfields))
+            places = statement.places = {name.decode(): place for place, name in enumerate(names)}
+        self._rows.set_pgresult(result)
+        return self._rows.load_rows(0, result.ntuples, partial(Record, places))
