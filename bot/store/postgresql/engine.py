@@ -55,8 +55,12 @@ _PAUSE_S = 0.25
 _KEPT_S = 3600
 """Seconds for which it is on record that a transaction was made."""
 
-_UNDONE = (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected)
-"""What the server undoes for another's sake."""
+_UNDONE = (
+    psycopg.errors.SerializationFailure,
+    psycopg.errors.DeadlockDetected,
+    psycopg.errors.FeatureNotSupported,
+)
+"""What the server undoes for another's sake, the last of them where another has changed the schema."""
 
 _BY_INDEX = """
     SELECT set_config(name, 'off', true)

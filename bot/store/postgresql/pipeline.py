@@ -67,8 +67,13 @@ class _Statement:
     """The columns of its rows. They stay as they are once it is prepared."""
 
 
-_Sent: TypeAlias = tuple[_Statement, bytes]
-"""A statement that was sent, and the name that it was prepared as before that. Empty: it was not."""
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    statement: _Statement
+    name: bytes
+    """What it was sent as. Empty: with its SQL."""
+    is_new: bool
+    """Whether it was prepared for that."""
 
 
 class Pipeline:
@@ -115,9 +120,11 @@ class Pipeline:
         if lost is not None:
             raise lost
         answers: list[Records | psycopg.Error] = []
-        for each, of_each in zip(sent, results, strict=True):
+        for statement, each, of_each in zip(statements, sent, results, strict=True):
             try:
                 answers += self._read([each], of_each)
+            except psycopg.errors.FeatureNotSupported as error:
+                answers += await self.ask(statement) if each.name and not each.is_new else [error]
             except psycopg.Error as error:
                 answers.append(error)
         return answers
@@ -156,16 +163,16 @@ class Pipeline:
         known.uses += 1
         parameters = [value if value is None or isinstance(value, bytes) else str(value).encode() for value in values]
         formats = [pq.Format.BINARY if isinstance(value, bytes) else pq.Format.TEXT for value in values]
-        prepared_now = b""
-        if not known.name and known.uses >= _PREPARED_AT and self._prepared < _MOST_PREPARED:
+        name, is_new = known.name, False
+        if not name and known.uses >= _PREPARED_AT and self._prepared < _MOST_PREPARED:
             self._prepared += 1
-            prepared_now = b"statement %d" % self._prepared
-            self._libpq.send_prepare(prepared_now, sql.encode())
-        if name := known.name or prepared_now:
+            name, is_new = b"statement %d" % self._prepared, True
+            self._libpq.send_prepare(name, sql.encode())
+        if name:
             self._libpq.send_query_prepared(name, parameters, formats)
         else:
             self._libpq.send_query_params(sql.encode(), parameters, param_formats=formats)
-        return known, prepared_now
+        return _Sent(known, name, is_new)
 
     async def _exchange(self, ends: int) -> tuple[Sequence[Sequence[pq.abc.PGresult]], psycopg.Error | None]:
         """Send what is to be sent. Returns the results of each transaction, and the error if the connection is lost."""
@@ -224,12 +231,18 @@ class Pipeline:
     def _read(self, sent: Sequence[_Sent], results: Sequence[pq.abc.PGresult]) -> Iterator[Records]:
         """The rows of each statement, as far as there are results. Raises the error of the first that failed."""
         made = (self._made(result) for result in results)
-        for statement, prepared_now in sent:
-            if prepared_now and next(made, None) is not None:
-                statement.name = prepared_now
-            if (result := next(made, None)) is None:
+        for each in sent:
+            if each.is_new and next(made, None) is not None:
+                each.statement.name = each.name
+            try:
+                result = next(made, None)
+            except psycopg.errors.FeatureNotSupported:
+                # Its rows have other columns since another process has brought the schema up to date.
+                each.statement.name, each.statement.places = b"", None
+                raise
+            if result is None:
                 return
-            yield self._records(statement, result)
+            yield self._records(each.statement, result)
         # What fails at the commit.
         for _ in made:
             pass
@@ -245,6 +258,7 @@ class Pipeline:
         places = statement.places
         if places is None:
             names = (result.fname(place) or b"" for place in range(result.nfields))
-            places = statement.places = {name.decode(): place for place, name in enumerate(names)}
+            places = {name.decode(): place for place, name in enumerate(names)}
+            statement.places = places if statement.name else None
         self._rows.set_pgresult(result)
         return self._rows.load_rows(0, result.ntuples, partial(Record, places))

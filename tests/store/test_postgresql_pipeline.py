@@ -1,0 +1,97 @@
+"""Statements that go to PostgreSQL together: what one of them does to the others, and how much may be on its way."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import psycopg
+import pytest
+
+from bot.core.errors import StoreError
+from bot.store.postgresql import PostgreSQLEngine
+
+
+@pytest.fixture
+async def postgresql(postgresql_url: str) -> AsyncIterator[PostgreSQLEngine]:
+    async with PostgreSQLEngine.open(postgresql_url, serving=True) as engine:
+        yield engine
+
+
+def connections(url: str) -> int:
+    """How many the engine holds."""
+    with psycopg.connect(url) as other:
+        [[held]] = other.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'parley' AND datname = current_database()"
+        )
+    return int(held)
+
+
+async def test_reads_that_are_asked_for_at_once_share_a_connection(
+    postgresql: PostgreSQLEngine, postgresql_url: str
+) -> None:
+    before = connections(postgresql_url)
+    answers = await asyncio.gather(*(postgresql.read("SELECT :id AS id", id=number) for number in range(50)))
+    assert [row["id"] for [row] in answers] == list(range(50))
+    assert connections(postgresql_url) == before + 1
+
+
+async def test_read_that_fails_leaves_those_beside_it(postgresql: PostgreSQLEngine) -> None:
+    for _ in range(5):  # as a statement is used more often, it is prepared
+        first, failed, last = await asyncio.gather(
+            postgresql.read("SELECT :id AS id", id=1),
+            postgresql.read("SELECT 1 / :id AS id", id=0),
+            postgresql.read("SELECT :id AS id", id=3),
+            return_exceptions=True,
+        )
+        assert isinstance(failed, StoreError)
+        assert "division by zero" in str(failed)
+        assert not isinstance(first, BaseException)
+        assert not isinstance(last, BaseException)
+        assert (first[0]["id"], last[0]["id"]) == (1, 3)
+
+
+async def test_whoever_stops_waiting_leaves_the_reads_beside_it(postgresql: PostgreSQLEngine) -> None:
+    leaving = asyncio.create_task(postgresql.read("SELECT pg_sleep(0.1), :id AS id", id=1))
+    staying = asyncio.create_task(postgresql.read("SELECT pg_sleep(0.1), :id AS id", id=2))
+    await asyncio.sleep(0.05)
+    leaving.cancel()
+    assert (await staying)[0]["id"] == 2
+    assert leaving.cancelled()
+
+
+async def test_much_may_be_on_its_way_in_both_directions(postgresql: PostgreSQLEngine) -> None:
+    """More than the buffers between two processes hold, so that one that only sends would wait for ever."""
+    text = "wide " * 400_000
+    echo = ("SELECT :text AS text, length(:text) AS size", {"text": text})
+    answers = await postgresql.transaction(*[echo] * 5)
+    assert [(row["text"] == text, row["size"]) for [row] in answers] == [(True, len(text))] * 5
+
+
+async def test_statement_that_is_used_often_survives_a_change_of_the_schema(
+    postgresql: PostgreSQLEngine, postgresql_url: str
+) -> None:
+    """As in a rolling update, whose first process changes it while the others go on."""
+    with psycopg.connect(postgresql_url, autocommit=True) as other:
+        other.execute("CREATE TABLE things (a bigint)")
+        other.execute("INSERT INTO things VALUES (1)")
+        for columns in ({"a"}, {"a", "b"}, {"a", "b", "c"}):
+            for _ in range(5):
+                [row] = await postgresql.read("SELECT * FROM things")
+                assert set(row.keys()) == columns
+                [[row]] = await postgresql.transaction(("SELECT * FROM things WHERE a = :id", {"id": 1}))
+                assert set(row.keys()) == columns
+            other.execute(f"ALTER TABLE things ADD {'bcd'[len(columns) - 1]} bigint")
+
+
+async def test_statement_is_prepared_again_where_that_failed(postgresql: PostgreSQLEngine) -> None:
+    """What stands behind a statement that fails is not even looked at, and so not prepared either."""
+    for number in range(6):
+        with pytest.raises(StoreError, match="division by zero"):
+            await postgresql.transaction(
+                ("SELECT 1 / :id AS never", {"id": 0}), ("SELECT :id + :number AS sum", {"id": 1, "number": number})
+            )
+    _, [row] = await postgresql.transaction(
+        ("SELECT :id AS id", {"id": 1}), ("SELECT :id + :number AS sum", {"id": 1, "number": 2})
+    )
+    assert row["sum"] == 3
