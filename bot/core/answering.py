@@ -24,11 +24,10 @@ from bot.core.turns import FailureReason, Outcome, StopReason, TurnState
 
 log = logging.getLogger(__name__)
 
-CompletePrompt = Callable[[ActiveAttempt, Callable[[], None]], Coroutine[Any, Any, Outcome | None]]
+CompletePrompt = Callable[[ActiveAttempt], Coroutine[Any, Any, Outcome | None]]
 """Finds out what the prompt of an attempt leaves open, such as what its files say, and commits it.
 
-Before work that takes long it calls its second argument, which shows people that their question is being worked on. The
-result is how the attempt ends if it cannot be answered without. It is cancelled when the attempt is stopped.
+The result is how the attempt ends if it cannot be answered without. It is cancelled when the attempt is stopped.
 """
 
 
@@ -55,7 +54,8 @@ class Answering:
             # Without a sink the end cannot be shown. The caller reports the error to the person.
             await self._settle(running, Outcome(TurnState.FAILED, failure=FailureReason.INTERNAL))
             raise
-        unanswerable = None if complete is None else await self._complete(running, sink, complete)
+        running.show_work = sink.start
+        unanswerable = None if complete is None else await self._complete(running, complete)
         await running.wait_for(turn_has_come)
         outcome = await self._generate(running, sink, unanswerable)
         seen = await self._show(running, sink, outcome)
@@ -67,10 +67,10 @@ class Answering:
             await self._saver.record_statistics(*running.new_statistics)
         return outcome
 
-    async def _complete(self, running: ActiveAttempt, sink: ReplySink, complete: CompletePrompt) -> Outcome | None:
+    async def _complete(self, running: ActiveAttempt, complete: CompletePrompt) -> Outcome | None:
         """Complete a prompt. Where that fails, it is answered as it is, unless nobody has heard yet what it asks."""
         try:
-            return await running.until_stopped(complete(running, sink.start))
+            return await running.until_stopped(complete(running))
         except Exception as error:
             log.error(
                 "turn %d: what the question leaves open could not be found out: %s",
@@ -126,5 +126,7 @@ class Answering:
         try:
             return await self._generator.generate(running, sink)
         except StoreError as error:
+            if running.stop_reason is not None:
+                return running.stop_outcome()
             log.error("turn %d: the database failed: %s", running.attempt.turn_id, error)
             return Outcome(TurnState.FAILED, running.text, FailureReason.STORAGE)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -174,6 +174,8 @@ class ActiveAttempt:
         """The model that was last asked. `tokens` are counted for it."""
         self.stop_reason: StopReason | None = None
         self.stopped_by: str | None = None
+        self.show_work: Callable[[], None] = lambda: None
+        """Shows people that their question is being worked on, before work that takes long."""
         self.new_statistics: tuple[str, TokenStatistics] | None = None
         """The token statistics that the attempt's requests have shown, with the model's key."""
         self.tokens = TokenCounter()

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import date
+from functools import partial
 
 from bot.core import context
 from bot.core.attempt import ActiveAttempt, TokenCounter
@@ -18,6 +19,7 @@ from bot.core.generation_settings import GenerationSettings
 from bot.core.hearing import Hearing
 from bot.core.learning import ModelLearning, cut_advice
 from bot.core.log_entries import FailureLog
+from bot.core.outages import Outages
 from bot.core.pictures import PictureProblem, Pictures
 from bot.core.preparing import RequestPreparer
 from bot.core.protocols import ReplySink, Store
@@ -57,6 +59,7 @@ class ReplyGenerator:
         model: CountedModel,
         pictures: Pictures,
         settings: GenerationSettings,
+        outages: Outages,
         *,
         save: Callable[[Conversation], Awaitable[None]],
         today: Callable[[], date],
@@ -66,11 +69,13 @@ class ReplyGenerator:
         self._model = model
         self._pictures = pictures
         self._settings = settings
+        self._outages = outages
         self._preparer = RequestPreparer(
             store,
             pictures,
             settings.quotas,
             settings.prices,
+            outages,
             save=save,
             today=today,
             about_memory=settings.about_memory,
@@ -82,7 +87,7 @@ class ReplyGenerator:
         """What the requests have shown of the models. Those for summaries share it."""
         self._failures = FailureLog()
         self._reader = ReplyReader(store, model, settings, self.learning, self._failures)
-        self.hearing = Hearing(store, model, settings.transcription_model, self._preparer, self._failures)
+        self.hearing = Hearing(store, model, settings.transcription_model, self._preparer, self._failures, outages)
 
     @property
     def last_reply_at(self) -> float | None:
@@ -111,7 +116,8 @@ class ReplyGenerator:
 
         A model that failed a short time ago is left out, unless somebody asked for another attempt. Raises StoreError.
         """
-        behaviour = await self._store.personas.settings_of(running.prompt.conversation)
+        conversation = running.prompt.conversation
+        behaviour = await self._outages.during(running, lambda: self._store.personas.settings_of(conversation))
         system_prompt = behaviour.persona or self._settings.system_prompt
         first, fallback = self._settings.chosen_model(behaviour.model), self._settings.fallback_model
         # Before a slot is taken: what is somebody's file keeps nobody else waiting.
@@ -151,7 +157,8 @@ class ReplyGenerator:
         """Whether a question, or one a short time before it, shows pictures."""
         if running.prompt.pictures:
             return True
-        page = await self._store.windows.earlier(running.attempt.turn_id, None, LATELY)
+        turn_id = running.attempt.turn_id
+        page = await self._outages.during(running, lambda: self._store.windows.earlier(turn_id, None, LATELY))
         return any(turn.pictures for turn in (*page.running, *page.turns))
 
     async def _settle_first(self, running: ActiveAttempt, outcome: Outcome) -> None:
@@ -160,7 +167,8 @@ class ReplyGenerator:
         if running.model is not None and usage is not None:
             self._model.used(running.model, usage)
         if self._settings.quotas is not None and usage is not None:
-            await self._store.quotas.settle_replaced(running.attempt, usage)
+            settle = partial(self._store.quotas.settle_replaced, running.attempt, usage)
+            await self._outages.during(running, settle)
             self._preparer.notify_released()
         running.tokens = TokenCounter()
 
@@ -183,8 +191,11 @@ class ReplyGenerator:
                 return running.stop_outcome()
             key = self._settings.servers.key(model)
             # At once: each waits for a database server.
-            turn, known = await asyncio.gather(
-                self._store.turns.of_attempt(running.attempt), self._store.token_statistics.of(key)
+            turn, known = await self._outages.during(
+                running,
+                lambda: asyncio.gather(
+                    self._store.turns.of_attempt(running.attempt), self._store.token_statistics.of(key)
+                ),
             )
             if turn is None:
                 running.stop(StopReason.FORGOTTEN)
@@ -196,7 +207,8 @@ class ReplyGenerator:
             try:
                 if running.answered_by != turn.answered_by:
                     # Before the first word, so that a kill in the middle does not hide it.
-                    await self._store.turns.set_answered_by(running.attempt, running.answered_by)
+                    note = partial(self._store.turns.set_answered_by, running.attempt, running.answered_by)
+                    await self._outages.during(running, note)
                 # What a fallback has no room for is not lost for the model of the conversation.
                 moves_window = described is None and running.attempt.number == 1
                 most_pictures = await self._model.most_pictures(model)

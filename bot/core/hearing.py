@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from bot.core.attempt import ActiveAttempt
 from bot.core.counted_model import CountedModel
 from bot.core.errors import ModelError
 from bot.core.log_entries import FailureLog
+from bot.core.outages import Outages
 from bot.core.preparing import RequestPreparer
 from bot.core.protocols import Store
 from bot.core.quotas import Contended, QuotaExceeded, Usage
@@ -39,13 +41,20 @@ class Hearing:
     """The transcriptions of one process, by the `model` of that name; None: there is none."""
 
     def __init__(
-        self, store: Store, server: CountedModel, model: str | None, preparer: RequestPreparer, failures: FailureLog
+        self,
+        store: Store,
+        server: CountedModel,
+        model: str | None,
+        preparer: RequestPreparer,
+        failures: FailureLog,
+        outages: Outages,
     ) -> None:
         self._store = store
         self._server = server
         self._model = model
         self._preparer = preparer
         self._failures = failures
+        self._outages = outages
 
     async def hear(self, running: ActiveAttempt, recording: Recording) -> str | Outcome:
         """The words in a voice message, or the outcome of its attempt if they cannot be had. Raises StoreError."""
@@ -81,7 +90,8 @@ class Hearing:
             )
         finally:
             self._server.used(self._model, used)
-            await self._store.quotas.settle_replaced(running.attempt, used, free=failed)
+            settle = partial(self._store.quotas.settle_replaced, running.attempt, used, free=failed)
+            await self._outages.during(running, settle)
             self._preparer.notify_released()
         self._failures.discard(self._model)
         return _failed(FailureReason.NOTHING_HEARD) if is_blank(words) else words

@@ -8,10 +8,12 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import date
+from functools import partial
 
 from bot.core.attempt import ActiveAttempt
 from bot.core.context import Context
 from bot.core.illustrating import MOST_PICTURES, bounded, chosen
+from bot.core.outages import Outages
 from bot.core.pictures import PictureProblem, Pictures
 from bot.core.protocols import Store
 from bot.core.quotas import Contended, QuotaExceeded, Quotas, Reservation, Usage
@@ -53,6 +55,7 @@ class RequestPreparer:
         pictures: Pictures,
         quotas: Quotas | None,
         prices: Prices,
+        outages: Outages,
         *,
         save: Callable[[Conversation], Awaitable[None]],
         today: Callable[[], date],
@@ -63,6 +66,7 @@ class RequestPreparer:
         self._pictures = pictures
         self._quotas = quotas
         self._prices = prices
+        self._outages = outages
         self._save = save
         self._today = today
         self._about_memory = about_memory
@@ -139,7 +143,8 @@ class RequestPreparer:
         give_up = _now() + RESERVATION_TIMEOUT
         while True:
             released, accept_partial = self._released, _now() >= give_up
-            answer = await self._store.quotas.reserve(
+            reserve = partial(
+                self._store.quotas.reserve,
                 running.attempt,
                 model,
                 prompt_tokens,
@@ -150,6 +155,7 @@ class RequestPreparer:
                 spent=spent,
                 accept_partial=accept_partial,
             )
+            answer = await self._outages.during(running, reserve)
             if not isinstance(answer, Contended) or accept_partial:
                 return answer
             with suppress(TimeoutError):
@@ -164,13 +170,17 @@ class RequestPreparer:
         `window` is the most that the context may take in the model's window. With `moves_window` a full one begins
         further on, for all requests of the conversation from now on.
         """
-        # The context includes the text so far of other people's running replies, so the store needs it.
-        await self._save(asking.turn.conversation)
-        begins, fitting = await self._collected(asking, budget, window)
-        if moves_window:
-            fitting = await self._moved(asking, budget, window, begins, fitting)
+        build = partial(self._built, asking, budget, window, moves_window)
+        fitting = await self._outages.during(asking.running, build)
         await self._illustrate(asking, fitting)
         return fitting
+
+    async def _built(self, asking: Asking, budget: int, window: int, moves_window: bool) -> Context:
+        """The context without its pictures."""
+        # It includes the text so far of other people's running replies, so the store needs it.
+        await self._save(asking.turn.conversation)
+        begins, fitting = await self._collected(asking, budget, window)
+        return await self._moved(asking, budget, window, begins, fitting) if moves_window else fitting
 
     async def _moved(self, asking: Asking, budget: int, window: int, begins: int, fitting: Context) -> Context:
         """The context, from further on if it is full. What leaves the window next is put on record before that."""

@@ -102,6 +102,10 @@ class TurnStore(Protocol):
         """
         ...
 
+    async def begun(self, prompt: Prompt) -> Attempt | None:
+        """Return the first attempt at a prompt that is pending, since `begin` has committed it."""
+        ...
+
     async def of_attempt(self, attempt: Attempt) -> Turn | None:
         """Return the current turn of an attempt, or None if the attempt was forgotten, superseded or has ended."""
         ...

@@ -14,28 +14,22 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TypeAlias
 
 from bot.core.attempt import ActiveAttempt
-from bot.core.errors import ClaimLost, ClaimUnconfirmed, StoreError
+from bot.core.errors import ClaimLost, StoreError
 from bot.core.generation_settings import GenerationSettings
 from bot.core.model_events import TokenStatistics
+from bot.core.outages import Outages
 from bot.core.protocols import Store
 from bot.core.turns import Attempt, Conversation, FailureReason, Outcome, StopReason, TurnState, is_blank
 
 log = logging.getLogger(__name__)
 
-AWAY_FOR = 10.0
-"""Seconds for which an end is held back while it cannot be saved.
-
-Far more than a restart of PostgreSQL takes. It is above `bot.core.gate.OPEN_FOR`: where processes share the work,
-nothing is shown any more by then, and nobody is told of a failure that is over when they read of it.
-"""
 _PAUSE = 0.25
-"""Seconds between two tries to save an end that is held back."""
+"""Seconds between two tries at what is written late, at a shutdown."""
 _LATE_PAUSES = (1.0, 10.0)
 """The first and the longest pause, in seconds, between two tries at what is written late. Each is twice the last."""
 _MOST_LATE = 1000
@@ -74,17 +68,18 @@ class ReplySaver:
         store: Store,
         running: Mapping[Attempt, ActiveAttempt],
         settings: GenerationSettings,
+        outages: Outages,
         on_closed: Callable[[bool], None],
     ) -> None:
         self._store = store
         self._running = running
         self._settings = settings
+        self._outages = outages
         self._on_closed = on_closed
         self._saved: dict[Attempt, tuple[str, int]] = {}
         """The text and the tokens that were last saved of each attempt."""
         self._late: dict[str, _Late] = {}
         """What is being written or still to be written, by what it is about."""
-        self._given_up = asyncio.Event()
 
     async def save(self, conversation: Conversation | None = None) -> None:
         """Save the progress of the replies in a conversation, or (None) of all. Raises StoreError.
@@ -171,38 +166,23 @@ class ReplySaver:
             if self._late:
                 await asyncio.sleep(_PAUSE)
 
-    def give_up(self) -> None:
-        """Hold back no end any more, since the process ends: the next one recovers what could not be saved."""
-        self._given_up.set()
-
     async def _close_in_time(self, running: ActiveAttempt, outcome: Outcome) -> bool:
-        """Save an end, again and again until the database takes it or has been away for too long. Raises StoreError.
+        """Save an end, once the database takes it. False: the turn was forgotten, superseded or had ended."""
+        tries = 0
 
-        False: the turn was forgotten, superseded or had ended.
-        """
-        now = asyncio.get_running_loop().time
-        give_up_at, tried = now() + AWAY_FOR, False
-        while True:
-            try:
-                # A try without an answer may have been made all the same. Then this one finds the turn ended.
-                return await self._close(running, outcome) or (
-                    tried and await self._store.turns.exists(running.attempt.turn_id)
-                )
-            except ClaimLost:
-                raise
-            except StoreError as error:
-                if isinstance(error, ClaimUnconfirmed):
-                    # Nothing can be shown either, until the database is back.
-                    give_up_at = now() + AWAY_FOR
-                nobody_waits = outcome.failure is FailureReason.STORAGE or running.stop_reason in _GONE
-                if nobody_waits or self._given_up.is_set() or now() >= give_up_at:
-                    raise
-                if not tried:
-                    log.warning("turn %d: its end waits for the database: %s", running.attempt.turn_id, error)
-                tried = True
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_PAUSE):
-                    await self._given_up.wait()
+        async def close() -> bool:
+            nonlocal tries
+            tries += 1
+            # A try without an answer may have been made all the same. Then this one finds the turn ended.
+            return await self._close(running, outcome) or (
+                tries > 1 and await self._store.turns.exists(running.attempt.turn_id)
+            )
+
+        return await self._outages.wait_out(
+            close,
+            f"turn {running.attempt.turn_id}: its end",
+            needed=lambda: outcome.failure is not FailureReason.STORAGE and running.stop_reason not in _GONE,
+        )
 
     async def _close(self, running: ActiveAttempt, outcome: Outcome) -> bool:
         nothing_seen = is_blank(running.text[len(running.resumed_text) :])

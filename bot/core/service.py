@@ -12,7 +12,8 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from datetime import date
-from typing import Self
+from functools import partial
+from typing import Self, TypeVar
 
 from bot.core.answering import Answering, CompletePrompt
 from bot.core.attempt import ActiveAttempt
@@ -24,6 +25,7 @@ from bot.core.figures import Figures
 from bot.core.generation import MINIMUM_REPLY_TOKENS, ReplyGenerator
 from bot.core.generation_settings import GenerationSettings
 from bot.core.hearing import Recording
+from bot.core.outages import Outages
 from bot.core.pictures import Pictures
 from bot.core.protocols import ChatModel, ReplySink, Store
 from bot.core.queues import QueueLimits, Queues
@@ -46,6 +48,7 @@ from bot.core.window import Room
 
 log = logging.getLogger(__name__)
 
+_T = TypeVar("_T")
 SettlePlace = Callable[[Prompt], Awaitable[Prompt]]
 """Opens the conversation of a prompt, and returns the prompt, which belongs elsewhere where that fails."""
 SAVE_EVERY = 1.0
@@ -76,13 +79,15 @@ class ConversationService:
         self.settings = settings
         self.pictures = Pictures(store.pictures)
         self._running: dict[Attempt, ActiveAttempt] = {}
-        self.saver = ReplySaver(store, self._running, settings, self._closed)
+        self.outages = Outages()
+        self.saver = ReplySaver(store, self._running, settings, self.outages, self._closed)
         """What writes about turns, and again later where the database is away."""
         self._generator = ReplyGenerator(
             store,
             counted,
             self.pictures,
             settings,
+            self.outages,
             save=self.saver.save,
             today=today,
             summaries_due=lambda: self.summaries.wake(),
@@ -128,7 +133,7 @@ class ConversationService:
         for running in self._running.values():
             running.stop(StopReason.SHUTDOWN)
         await _within(endings / 2, self._all_written())
-        self.saver.give_up()
+        self.outages.give_up()
         await _within(endings / 2, self.idle())
 
     async def _all_written(self) -> None:
@@ -177,12 +182,12 @@ class ConversationService:
         if too many prompts are waiting, and OverQuota if the person's questions or the day's tokens are used up.
         """
         with self._queues.place(prompt.conversation, prompt.user_id, asked_in=prompt.asked_in) as turn_has_come:
-            used_up = await self._generator.quota_exceeded(prompt)
+            used_up = await self._in_time(partial(self._generator.quota_exceeded, prompt))
             if used_up is None and settle is not None:
                 # Nothing is opened for a question that is refused.
-                used_up = await self._questions_exceeded(prompt.user_id)
-                prompt = prompt if used_up else await settle(prompt)
-            attempt = used_up or await self._store.turns.begin(prompt, self._hourly_limit)
+                used_up = await self._in_time(partial(self._questions_exceeded, prompt.user_id))
+                prompt = prompt if used_up else await self._in_time(partial(settle, prompt))
+            attempt = used_up or await self._begin(prompt)
             if attempt is None:
                 return None
             if isinstance(attempt, QuotaExceeded):
@@ -268,6 +273,27 @@ class ConversationService:
                 answered_by=turn.answered_by,
             )
             return await self._run(running, turn_has_come, open_sink, complete)
+
+    async def _begin(self, prompt: Prompt) -> Attempt | QuotaExceeded | None:
+        """Commit a prompt, as `TurnStore.begin` does, once the database takes it. Raises StoreError."""
+        tries = 0
+
+        async def begin() -> Attempt | QuotaExceeded | None:
+            nonlocal tries
+            tries += 1
+            attempt = await self._store.turns.begin(prompt, self._hourly_limit)
+            if tries > 1 and not isinstance(attempt, Attempt):
+                # A try without an answer may have been made all the same.
+                begun = await self._store.turns.begun(prompt)
+                if begun is not None and begun not in self._running:
+                    return begun
+            return attempt
+
+        return await self._in_time(begin)
+
+    async def _in_time(self, work: Callable[[], Awaitable[_T]]) -> _T:
+        """Do some of what comes before a prompt is on record, once the database takes it. Raises StoreError."""
+        return await self.outages.wait_out(work, needed=lambda: not self._closing)
 
     async def _questions_exceeded(self, user_id: int | None) -> QuotaExceeded | None:
         if self.settings.quotas is None or user_id is None:

@@ -90,12 +90,12 @@ def wire(
     replies = Replies(opener, conversations, store, tasks.spawn, files.read, threads, on_end=owner_alerts.check)
     notices = Notices(client, store, scheduler, reactions)
     pictures = conversations.pictures.source = DiscordPictures(client, history, downloads)
-    messages = MessageHandler(client, replies, notices, policy, tasks, files, pictures)
+    messages = MessageHandler(client, replies, notices, policy, tasks, files, pictures, conversations.outages)
     recent = RecentMessages(client, store, history, policy, tasks)
     reading = Reading(Unmentioned(client, store), recent) if options.message_content else None
     conversations.recent.find = recent.before if options.message_content else None
     inbox = Inbox(client, messages, notices, policy, reading, tasks)
-    asking = AskHandler(client, replies, policy, store.personas, files, pictures)
+    asking = AskHandler(client, replies, policy, store.personas, files, pictures, conversations.outages)
     forms, targets = Forms(), Targets()
     button_handler = ButtonHandler(conversations, store, policy, replies, tasks)
     buttons.listen(client, buttons.REPLY, button_handler.pressed)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bot.core.pictures import PictureReference
-from bot.core.turns import Attempt, Conversation, FailureReason, Turn, TurnState
+from bot.core.turns import Attempt, Conversation, FailureReason, Prompt, Turn, TurnState
 from bot.store.engine import Row, Rows
 from bot.store.names import named_prompts
 from bot.store.part import Part
@@ -22,6 +22,20 @@ UNDELIVERED = """
 
 class TurnReader(Part):
     """Turns as they are on record."""
+
+    async def begun(self, prompt: Prompt) -> Attempt | None:
+        rows = await self._engine.read(
+            """
+            SELECT id FROM turns
+            WHERE position = :position AND attempt = 1 AND state = 'pending' AND conversation_id = (
+                SELECT id FROM conversations WHERE platform = :platform AND channel = :channel
+            )
+            """,
+            position=prompt.position,
+            platform=prompt.conversation.platform,
+            channel=prompt.conversation.channel,
+        )
+        return Attempt(rows[0]["id"]) if rows else None
 
     async def of_attempt(self, attempt: Attempt) -> Turn | None:
         rows = await self._engine.read(

@@ -214,7 +214,8 @@ async def test_too_long_context_is_charged_once(store: Store) -> None:
         assert await charged(store) - before == size + 10, "that which was answered"
 
 
-async def test_no_request_without_a_reservation(store: Store) -> None:
+async def test_no_request_without_a_reservation(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bot.core.outages.AWAY_FOR", 0.0)
     async with talking(store) as talk:
         await store.engine.write("CREATE TRIGGER full BEFORE INSERT ON charges BEGIN SELECT RAISE(ABORT, 'no'); END")
         assert await talk.say("Hi") == Outcome(TurnState.FAILED, "", FailureReason.STORAGE)

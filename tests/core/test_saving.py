@@ -9,8 +9,8 @@ import pytest
 
 from bot.core.errors import StoreError
 from bot.core.gate import Gate
+from bot.core.outages import AWAY_FOR
 from bot.core.quotas import Quotas, Usage
-from bot.core.saving import AWAY_FOR
 from bot.core.turns import Attempt, FailureReason, Outcome, StopReason, Turn, TurnState
 from bot.store import Store
 from bot.store.gated import GatedEngine

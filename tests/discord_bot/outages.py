@@ -1,13 +1,17 @@
-"""The whole database fails, on either engine, from a moment on and for a while."""
+"""The whole database is away, on either engine, from a moment on and for a while."""
 
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
 from typing import Any
 
 import pytest
 
 from bot.core.errors import StoreError
+from bot.store.databases import Database, DatabaseServer
 from bot.store.part import Part
 from bot.store.postgresql import PostgreSQLEngine
 from bot.store.sqlite.engine import SQLiteEngine
@@ -55,3 +59,20 @@ class Outage:
 
     def _end(self) -> None:
         self.on = False
+
+
+@asynccontextmanager
+async def away(database: Database, request: pytest.FixtureRequest) -> AsyncIterator[None]:
+    """A server that has ended, or a file that another program holds."""
+    if isinstance(database, DatabaseServer):
+        server = request.getfixturevalue("postgresql_server")
+        await asyncio.to_thread(server.stop)
+        try:
+            yield
+        finally:
+            await asyncio.to_thread(server.start)
+        return
+    with closing(sqlite3.connect(database, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield
+        other.execute("ROLLBACK")

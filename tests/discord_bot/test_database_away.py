@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import math
-import sqlite3
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, closing
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -24,13 +22,13 @@ from bot.standin.model import ModelStandin
 from bot.standin.script import Reply
 from bot.standin.server import DiscordStandin
 from bot.store.conversations import ConversationStore
-from bot.store.databases import Database, DatabaseServer, open_store
+from bot.store.databases import Database, open_store
 from bot.store.part import Part
 from bot.store.processed import ProcessedStore
 from bot.store.turns import TurnStore
 from tests.discord_bot.conftest import OPTIONS, Held, Start, World
 from tests.discord_bot.inbound.leftovers import forgotten, leave
-from tests.discord_bot.outages import Outage
+from tests.discord_bot.outages import Outage, away
 from tests.discord_bot.people import shown
 from tests.store.steps import failing
 from tests.waiting import until
@@ -182,23 +180,6 @@ async def test_process_whose_servers_are_anothers_by_then_writes_nothing_late(
             await asyncio.sleep(RETRY_EVERY)
         await asyncio.sleep(10 * RETRY_EVERY)
         assert await on_record(world) == []
-
-
-@asynccontextmanager
-async def away(database: Database, request: pytest.FixtureRequest) -> AsyncIterator[None]:
-    """A server that has ended, or a file that another program holds."""
-    if isinstance(database, DatabaseServer):
-        server = request.getfixturevalue("postgresql_server")
-        await asyncio.to_thread(server.stop)
-        try:
-            yield
-        finally:
-            await asyncio.to_thread(server.start)
-        return
-    with closing(sqlite3.connect(database, isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")
-        yield
-        other.execute("ROLLBACK")
 
 
 @pytest.mark.real_time

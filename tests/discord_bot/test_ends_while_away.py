@@ -13,7 +13,7 @@ import pytest
 
 from bot import texts
 from bot.core.errors import StoreError
-from bot.core.saving import AWAY_FOR
+from bot.core.outages import AWAY_FOR
 from bot.discord_bot.channels import PLATFORM
 from bot.standin.entities import Message
 from bot.standin.script import Raw, Reply

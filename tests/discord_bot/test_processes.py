@@ -18,7 +18,7 @@ import pytest
 
 from bot.core.errors import BotError
 from bot.core.gate import OPEN_FOR
-from bot.core.saving import AWAY_FOR
+from bot.core.outages import AWAY_FOR
 from bot.operator.health import HealthReport, read_health
 from bot.operator.processes import read_all
 from bot.standin.entities import Channel, Intent, Message, User

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+from functools import partial
 from typing import Any
 
 import discord
@@ -108,7 +109,8 @@ class AskAbout:
         """Begin to answer a question. Returns what to tell the asker; None: the event came twice."""
         me = self._bot.client.user
         try:
-            if refusal := await self._refusal(interaction, target):
+            refuse = partial(self._refusal, interaction, target)
+            if refusal := await self._bot.conversations.outages.wait_out(refuse):
                 return refusal
         except StoreError as error:
             log.error("could not check a question about a message in channel %s: %s", interaction.channel_id, error)

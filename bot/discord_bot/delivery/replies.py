@@ -74,9 +74,7 @@ class ReadFiles(Protocol):
     `files` takes what people are told of them.
     """
 
-    def __call__(
-        self, running: ActiveAttempt, show_work: Callable[[], None], *, files: FileNotes
-    ) -> Coroutine[Any, Any, Outcome | None]: ...
+    def __call__(self, running: ActiveAttempt, *, files: FileNotes) -> Coroutine[Any, Any, Outcome | None]: ...
 
 
 class Replies:
@@ -130,7 +128,9 @@ class Replies:
         notices, files = list(notices), FileNotes()
         ping = ping or await self.ping_of(prompt.user_id)
         in_chat = isinstance(channel, discord.DMChannel) and not is_for_one(prompt.conversation)
-        if in_chat and not await self._store.turns.history(prompt.conversation, 1):
+        if in_chat and not await self._conversations.outages.wait_out(
+            partial(self._store.turns.history, prompt.conversation, 1)
+        ):
             notices.append(texts.FIRST_IN_DM)
 
         async def tell_moderator(outcome: Outcome) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import replace
+from functools import partial
 
 import discord
 
 from bot import texts
 from bot.core.errors import Overloaded, OverQuota, StoreError
+from bot.core.outages import Outages
 from bot.core.turns import Behaviour, Prompt, is_blank
 from bot.discord_bot.access.policy import Policy
 from bot.discord_bot.channels import channel_of, may_write, private_conversation, reads_history
@@ -41,6 +43,7 @@ class AskHandler:
         personas: PersonaStore,
         files: PromptFiles,
         pictures: DiscordPictures,
+        outages: Outages,
     ) -> None:
         self._client = client
         self._replies = replies
@@ -48,6 +51,7 @@ class AskHandler:
         self._personas = personas
         self._files = files
         self._pictures = pictures
+        self._outages = outages
         self._accepting = True
 
     def stop_accepting(self) -> None:
@@ -81,7 +85,8 @@ class AskHandler:
 
     async def _answer(self, answering: _Answering, question: str, file: discord.Attachment | None) -> None:
         interaction, me = answering.interaction, self._client.user
-        checking = asyncio.create_task(self._policy.check_interaction(interaction))
+        check = partial(self._policy.check_interaction, interaction)
+        checking = asyncio.create_task(self._outages.wait_out(check))
         await asyncio.wait([checking], timeout=DEFER_AFTER)
         if not checking.done():
             await answering.defer()
@@ -122,7 +127,8 @@ class AskHandler:
     async def _for_one(self, prompt: Prompt, interaction: discord.Interaction) -> Prompt:
         """The prompt in a conversation that only its asker sees, with the persona and the model of the place."""
         here, parent = prompt.conversation, prompt.parent
-        chosen = await self._personas.effective_settings(here, parent)
+        read = partial(self._personas.effective_settings, here, parent)
+        chosen = await self._outages.wait_out(read)
         # A thread's own choices hold in place of its channel's.
         parent = here if parent is None or chosen.own != Behaviour() else parent
         conversation = private_conversation(channel_of(here), interaction.user.id)

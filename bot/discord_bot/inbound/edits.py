@@ -12,6 +12,7 @@ from itertools import chain, repeat
 import discord
 
 from bot.core.errors import StoreError
+from bot.core.outages import AWAY_FOR
 from bot.core.retrying import poll_until, retrying
 from bot.core.service import ConversationService
 from bot.core.turns import Conversation, Prompt, Turn
@@ -29,8 +30,8 @@ log = logging.getLogger(__name__)
 
 EDIT_BECOMES_PROMPT_WITHIN = timedelta(minutes=2)
 """How long after a message was written an edit can make a prompt of it."""
-_SAVED_WITHIN = 10.0
-"""Seconds that a prompt may take until it is saved."""
+_SAVED_WITHIN = 3 * AWAY_FOR
+"""Seconds that a prompt may take until it is saved: it may wait for the database more than once."""
 _SAVED_CHECK_EVERY = 0.02
 """Seconds between two checks whether a prompt is saved."""
 _EDIT_RETRY_DELAYS = (1.0, 5.0, 20.0, 60.0)

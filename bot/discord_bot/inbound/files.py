@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 
 import discord
 
@@ -75,19 +76,19 @@ class PromptFiles:
                 while len(self._of_commands) > _OF_COMMANDS:
                     self._of_commands.popitem(last=False)
 
-    async def read(self, running: ActiveAttempt, show_work: Callable[[], None], *, files: FileNotes) -> Outcome | None:
+    async def read(self, running: ActiveAttempt, *, files: FileNotes) -> Outcome | None:
         """Put on record what the files say that are not read yet, one after the other. Raises StoreError.
 
-        `files` takes what the person is told of them, and `show_work` is called before a voice message is heard, which
-        may take half a minute. The result is how the attempt ends if a voice message cannot be heard that is the whole
-        question: whatever a model said of it would be invented.
+        `files` takes what the person is told of them. The result is how the attempt ends if a voice message cannot be
+        heard that is the whole question: whatever a model said of it would be invented.
         """
+        once_there = partial(self._conversations.outages.during, running)
+        prompt = running.prompt
         no_pictures = await self._no_pictures(running)
-        unread = {**await self._store.files.unread(running.attempt), **no_pictures}
+        unread = {**await once_there(partial(self._store.files.unread, running.attempt)), **no_pictures}
         if not unread:
             return None
-        room = await self._conversations.room_for_files(running.prompt.conversation)
-        prompt = running.prompt
+        room = await once_there(partial(self._conversations.room_for_files, prompt.conversation))
         channel_id, message_id = asked_in(prompt), anchor_of(prompt)
         at_hand = self._at_hand.get(message_of(prompt)) or self._of_commands.get(message_of(prompt))
         message = at_hand or await self._fetched(channel_id, message_id)
@@ -99,7 +100,8 @@ class PromptFiles:
         for left, (file_id, name) in zip(range(len(unread), 0, -1), unread.items(), strict=True):
             attachment = shown.get(file_id)
             if name == VOICE and (attachment is None or attachment.is_voice_message()):
-                show_work()
+                # It may take half a minute.
+                running.show_work()
                 words = await self._heard(running, attachment, channel_id, message_id)
                 if isinstance(words, Outcome):
                     if not typed or running.stop_reason is not None:
@@ -109,7 +111,8 @@ class PromptFiles:
                     continue
                 words = words.encode()[: max(0, room)].decode(errors="ignore")
                 # At once: it is paid for, whatever becomes of the other files.
-                await self._store.files.add(running.attempt, {file_id: voice_entry(file_id, words)})
+                said = {file_id: voice_entry(file_id, words)}
+                await once_there(partial(self._store.files.add, running.attempt, said))
                 room -= len(words.encode())
                 files.heard.append(words)
                 continue
@@ -146,7 +149,8 @@ class PromptFiles:
         shown_before = running.prompt.pictures
         shows = [*(each for each in shown_before if pictures.file_of(each) not in entries), *found]
         running.prompt = replace(running.prompt, pictures=shows)
-        await self._store.files.add(running.attempt, entries, None if shows == [*shown_before] else shows)
+        changed = None if shows == [*shown_before] else shows
+        await once_there(partial(self._store.files.add, running.attempt, entries, changed))
         return None
 
     async def _no_pictures(self, running: ActiveAttempt) -> dict[int, str]:

@@ -13,6 +13,7 @@ import discord
 
 from bot import texts
 from bot.core.errors import Overloaded, OverQuota, StoreError
+from bot.core.outages import Outages
 from bot.core.turns import Prompt
 from bot.discord_bot.access.policy import Policy
 from bot.discord_bot.channels import conversation_in, manages_guild
@@ -45,6 +46,7 @@ class MessageHandler:
         tasks: TaskSupervisor,
         files: PromptFiles,
         pictures: DiscordPictures,
+        outages: Outages,
     ) -> None:
         self._client = client
         self._replies = replies
@@ -53,6 +55,7 @@ class MessageHandler:
         self._tasks = tasks
         self._files = files
         self._pictures = pictures
+        self._outages = outages
         self._accepting = True
         self._left_to_others = False
         self._in_progress: dict[int, discord.Message] = {}
@@ -116,7 +119,8 @@ class MessageHandler:
             return True
         # At once: each waits for a database server.
         denied, ping = await asyncio.gather(
-            self._policy.check_message(message), self._replies.ping_of(message.author.id)
+            self._outages.wait_out(partial(self._policy.check_message, message)),
+            self._replies.ping_of(message.author.id),
         )
         if denied is not None:
             if mentioned:
@@ -126,7 +130,7 @@ class MessageHandler:
             if mentioned:
                 await self._notices.locked_out(message, message.channel)
             return True
-        reads_history = await self._policy.reads_history(message)
+        reads_history = await self._outages.wait_out(partial(self._policy.reads_history, message))
         read = None
         while read is not (latest := self._in_progress[message.id]):
             read, reading = latest, reader.read(latest, me)
@@ -135,7 +139,7 @@ class MessageHandler:
                 prompt = replace(reading.prompt, reads_history=reads_history)
                 self._pictures.remember(latest, content.quoted(latest), me)
                 open_thread = None
-                if await self._replies.threads.wants(latest):
+                if await self._outages.wait_out(partial(self._replies.threads.wants, latest)):
                     prompt = _in_thread_on(latest, prompt)
                     open_thread = partial(self._replies.threads.open, latest)
                 with self._files.at_hand(prompt, latest):

@@ -247,9 +247,26 @@ STORED = ["files.unread", "personas.settings_of", "quotas.reserve", "quotas.sett
 
 
 @pytest.mark.parametrize("where", STORED)
+async def test_a_database_that_is_away_for_a_moment_is_not_noticed(
+    start: Start, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with start(**EARS) as world:
+        world.model.transcriptions.default = Transcript(WORDS)
+        world.model.default = Reply("Oslo.")
+        part, verb = where.split(".")
+        fault = Fault(where, StoreError("away"))
+        monkeypatch.setattr(getattr(world.store, part), verb, fault.on(getattr(world.store, part), verb))
+        reply = await reply_to(world, await speak(world))
+        assert fault.calls > 1
+        assert reply.content.splitlines()[:2] == ["Oslo.", f"-# I heard: “{WORDS}”"]
+        assert len(world.model.transcriptions.requests) == 1
+
+
+@pytest.mark.parametrize("where", STORED)
 async def test_a_database_that_fails_meanwhile_ends_the_turn_and_retry_hears_it(
     start: Start, where: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("bot.core.outages.AWAY_FOR", 0.0)
     async with start(**EARS) as world:
         world.model.transcriptions.default = Transcript(WORDS)
         world.model.default = Reply("Oslo.")
@@ -270,6 +287,7 @@ async def test_a_database_that_fails_meanwhile_ends_the_turn_and_retry_hears_it(
 async def test_a_database_that_fails_ends_a_question_that_only_quotes_a_voice_message(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("bot.core.outages.AWAY_FOR", 0.0)
     async with start() as world:
         spoken = await speak(world)
         await world.taken(spoken)

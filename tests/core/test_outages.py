@@ -1,0 +1,90 @@
+"""Questions that wait for a database that is away: each is answered once, and none waits where nobody does any more."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from bot.core.errors import StoreError
+from bot.core.outages import AWAY_FOR
+from bot.core.quotas import QuotaExceeded, Quotas, Usage
+from bot.core.turns import Attempt, Outcome, Prompt, StopReason, TurnState
+from bot.store import Store
+from tests.core.test_saving import Away, Gated, stored
+from tests.talking import Model, Talk, conversations
+from tests.waiting import until
+
+pytestmark = pytest.mark.virtual_time
+
+YES = Outcome(TurnState.COMPLETE, "Yes.")
+
+
+async def test_question_whose_commit_had_no_answer_is_answered_once(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin, lost = store.turns.begin, 1
+
+    async def beginning(prompt: Prompt, hourly_limit: int | None = None) -> Attempt | QuotaExceeded | None:
+        nonlocal lost
+        begun = await begin(prompt, hourly_limit)
+        if lost:
+            lost -= 1
+            raise StoreError("may or may not have been made")
+        return begun
+
+    monkeypatch.setattr(store.turns, "begin", beginning)
+    model = Model()
+    async with conversations(store, model, allowances=Quotas(hourly_questions_per_user=1)) as core:
+        talk = Talk(core, model, store)
+        model.replies = [["Yes.", Usage(20, 3)]]
+        assert await talk.say("Hi") == YES
+        assert lost == 0
+        assert await stored(store) == [("complete", "Yes.", 1)]
+        assert len(model.asked) == 1
+
+
+@pytest.mark.parametrize("write", ["turns.begin", "quotas.reserve"])
+async def test_nothing_waits_at_the_end_of_the_process(
+    store: Store, monkeypatch: pytest.MonkeyPatch, write: str
+) -> None:
+    away = Away(store, monkeypatch, write)
+    model = Model()
+    async with conversations(store, model, allowances=Quotas()) as core:
+        talk = Talk(core, model, store)
+        waiting = talk.say("Hi")
+        await until(lambda: away.failed > 1)
+        async with asyncio.timeout(AWAY_FOR / 4):
+            await core.close()
+            if write == "turns.begin":
+                with pytest.raises(StoreError):
+                    await waiting
+            else:
+                assert await waiting == Outcome(TurnState.INTERRUPTED, stop_reason=StopReason.SHUTDOWN)
+        assert model.asked == []
+
+
+async def test_stop_ends_the_wait(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    away = Away(store, monkeypatch, "quotas.reserve")
+    model = Model()
+    async with conversations(store, model, allowances=Quotas()) as core:
+        talk = Talk(core, model, store)
+        waiting = talk.say("Hi")
+        sink = await talk.sink(0)
+        await sink.started.wait()
+        sink.running.stop(StopReason.USER, "Bo")
+        async with asyncio.timeout(AWAY_FOR / 4):
+            assert await waiting == Outcome(TurnState.STOPPED, stop_reason=StopReason.USER, stopped_by="Bo")
+        assert away.is_away
+        assert model.asked == []
+
+
+async def test_question_waits_for_as_long_as_nothing_may_be_shown(store: Store) -> None:
+    gated, model = Gated(store), Model()
+    gated.clock.now += 9.0
+    async with conversations(gated.store, model) as core:
+        answering = Talk(core, model, gated.store).say("Hi")
+        await asyncio.sleep(10 * AWAY_FOR)
+        assert not answering.done()
+        gated.gate.confirm(gated.clock.now)
+        assert await answering == YES
