@@ -60,9 +60,11 @@ _FURTHER_ROWS = {15: _NAMES}
 def make(path: Path, version: int, *, filled: bool = True) -> None:
     """Make a database with the schema of that version, and with its rows if wanted."""
     first = max(known for known in _ROWS if known <= version)
+    steps = ["BEGIN;"]
+    for number, script in enumerate(migrations()[:version], 1):
+        steps.append(script)
+        if filled:
+            steps.append(_ROWS[first] if number == first else _FURTHER_ROWS.get(number, ""))
+    steps.append(f"PRAGMA application_id = 0x5061726C; PRAGMA user_version = {version}; COMMIT;")
     with closing(sqlite3.connect(path)) as connection:
-        for number, script in enumerate(migrations()[:version], 1):
-            connection.executescript(script)
-            if filled:
-                connection.executescript(_ROWS[first] if number == first else _FURTHER_ROWS.get(number, ""))
-        connection.executescript(f"PRAGMA application_id = 0x5061726C; PRAGMA user_version = {version}")
+        connection.executescript("\n".join(steps))

@@ -12,7 +12,7 @@ from tests.core.summaries.summarized import LONG, Summarized, Summarizer, beginn
 from tests.store.steps import child, posix_only, rows
 
 KILLED = """
-import asyncio, os, signal, sys
+import asyncio, os, pathlib, signal, sys
 from bot.core import summarizing
 from bot.store.sqlite import open_store
 from bot.core.quotas import NO_LIMITS
@@ -27,7 +27,7 @@ async def main(path, number):
         def count(sql):
             nonlocal seen
             seen += not sql.startswith("--")
-            if seen == int(number):
+            if seen == number:
                 os.kill(os.getpid(), signal.SIGKILL)
         await trace(database_of(store), count)
         model = Summarizer()
@@ -36,9 +36,21 @@ async def main(path, number):
             talk.position = 1000
             await talk.say("question 99", guild=5)
             await talk.summarize()
-        print("done")
 
-asyncio.run(main(*sys.argv[1:]))
+folder = pathlib.Path(sys.argv[1])
+kills, status = 0, signal.SIGKILL
+while status == signal.SIGKILL:
+    kills += 1
+    file = folder / str(kills) / "chat.db"
+    file.parent.mkdir()
+    file.write_bytes((folder / "chat.db").read_bytes())
+    process = os.fork()
+    if not process:
+        asyncio.run(main(file, kills))
+        os._exit(0)
+    _, status = os.waitpid(process, 0)
+assert status == 0, status
+print(kills - 1)
 """
 
 
@@ -57,18 +69,12 @@ async def test_kill_at_any_statement_loses_no_summary(tmp_path: Path, filled: st
                 model.replies = [[LONG]]
                 await talk.say(f"question {number}", guild=5)
                 number += 1
-    kills = 0
-    while True:
-        kills += 1
-        file = tmp_path / f"{kills}" / "chat.db"
-        file.parent.mkdir()
-        file.write_bytes(whole)
-        process = await child(KILLED, file, kills)
-        out, _ = await process.communicate()
-        if process.returncode == 0:
-            assert out == b"done\n"
-            break
-        assert process.returncode == -9
+    original.write_bytes(whole)
+    process = await child(KILLED, tmp_path)
+    out, _ = await process.communicate()
+    kills = int(out)
+    for number in range(1, kills + 1):
+        file = tmp_path / f"{number}" / "chat.db"
         model = Summarizer()
         async with open_store(file, exclusive=True) as store, service(store, model, NO_LIMITS) as core:
             await store.turns.interrupt_left_over("discord")
