@@ -59,6 +59,10 @@ def _calibrated() -> float:
     return min(loop() for _ in range(3))
 
 
+def _slowest() -> float:
+    return max(loop() for _ in range(5))
+
+
 def limit(calibrate: Callable[[], float] = _calibrated) -> float:
     """What a callback may use on this machine."""
     return LIMIT * max(1.0, calibrate() / _REFERENCE)
@@ -94,8 +98,8 @@ def watched() -> Iterator[list[str]]:
         began, excepted = time.thread_time(), _excepted.seconds
         _RUN(handle)
         used = time.thread_time() - began - (_excepted.seconds - excepted)
-        # The machine may have become slower since it was measured first.
-        if used > LIMIT and used > limit() and not _of_a_test(callback) and used > (most := limit(loop)):
+        # The machine may have become slower since it was measured first, and go on being so now and then.
+        if used > LIMIT and used > limit() and not _of_a_test(callback) and used > (most := limit(_slowest)):
             what = _task(callback) or callback
             slow.append(f"{what!r} used {used * 1000:.0f} ms of CPU time, {most * 1000:.0f} at most")
 
