@@ -85,17 +85,17 @@ Red [31malert, .
 
 
 @needs_pty
-@pytest.mark.parametrize("step", [1, 7, 50])
-async def test_markdown_is_shown_as_what_it_means(environ: dict[str, str], model: ModelStandin, step: int) -> None:
+async def test_markdown_is_shown_as_what_it_means(environ: dict[str, str], model: ModelStandin) -> None:
     environ |= {"TERM": "xterm", "OPENAI_MODEL": "tea"}
-    model.script.append(Reply([MARKDOWN[at : at + step] for at in range(0, len(MARKDOWN), step)]))
     async with Terminal.open(environ, "--temporary", columns=48) as terminal:
         prompt = "\x1b[1;32m> \x1b[0m"
         assert (await terminal.until(prompt)).endswith("\n\n\x1b[?2004h" + prompt)
-        terminal.type("Tea?\n")
-        assert await terminal.until("Parley") == "Tea?\n\x1b[?2004l\r\x1b[0;1;35mParley"
-        shown = "\x1b[0;1;35mParley" + await terminal.until(prompt)
-        assert shown == RENDERED + "\n\x1b[?2004h" + prompt
+        for step in (1, 7, 50):
+            model.script.append(Reply([MARKDOWN[at : at + step] for at in range(0, len(MARKDOWN), step)]))
+            terminal.type("Tea?\n")
+            assert await terminal.until("Parley") == "Tea?\n\x1b[?2004l\r\x1b[0;1;35mParley"
+            shown = "\x1b[0;1;35mParley" + await terminal.until(prompt)
+            assert shown == RENDERED + "\n\x1b[?2004h" + prompt, step
 
 
 @needs_pty
