@@ -21,6 +21,7 @@ import aiosqlite
 import psycopg.waiting
 import pytest
 
+from bot.store.postgresql.pipeline import Pipeline
 from tests.waiting import PATIENCE
 
 T = TypeVar("T")
@@ -101,6 +102,7 @@ class Loop(asyncio.SelectorEventLoop):
                 patch.setattr(aiosqlite.Connection, name, counted(getattr(aiosqlite.Connection, name)))
             for name in ("wait_async", "wait_conn_async"):
                 patch.setattr(psycopg.waiting, name, counted(getattr(psycopg.waiting, name)))
+            patch.setattr(Pipeline, "_exchange", counted(Pipeline._exchange))
             super().run_forever()
 
     def run_in_executor(
