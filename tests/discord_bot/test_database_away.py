@@ -16,7 +16,7 @@ from bot.core.channel_settings import WithoutMention
 from bot.core.errors import StoreError
 from bot.core.gate import Gate
 from bot.discord_bot.delivery.records import RETRY_EVERY, ReplyRecord
-from bot.standin.entities import Intent, Message
+from bot.standin.entities import Intent, Message, MessageType
 from bot.standin.faults import ServerError
 from bot.standin.model import ModelStandin
 from bot.standin.script import Reply
@@ -129,25 +129,43 @@ async def test_reply_of_an_outage_is_known_to_the_next_start(
             assert discord.bot_messages(discord.general) == messages[:1]
 
 
+@pytest.mark.parametrize("place", ["in the channel", "in a thread on it", "to a command"])
+@pytest.mark.parametrize("parts", [1, 3])
 async def test_process_that_ends_in_an_outage_leaves_nothing_to_be_posted_twice(
-    discord: DiscordStandin, model: ModelStandin, start: Start, file: Database
+    discord: DiscordStandin, model: ModelStandin, start: Start, file: Database, place: str, parts: int
 ) -> None:
-    model.script.append(Reply(["word "] * 10_000, tokens_per_second=60))
+    """The first message of a reply is found where nothing of it is on record, and further ones make room."""
+    model.script.append(Reply(["word " * 390 * (parts - 1), *["word "] * 10_000], tokens_per_second=60))
+    where = discord.general
+
+    def answers() -> list[Message]:
+        return [each for each in discord.bot_messages(where) if each.type is not MessageType.THREAD_STARTER]
+
     async with (
         open_store(file, exclusive=False) as store,
         failing(store.engine, RECORDS.format("INSERT")),
         start() as world,
     ):
-        await world.ask("tell me")
-        message = await world.reply(discord.general, "word")
+        if place == "in a thread on it":
+            await store.channel_settings.change(discord.guild.id, where.id, by=discord.max.id, threads=True)
+        if place == "to a command":
+            await discord.slash(discord.bo, where, "ask", question="tell me")
+        else:
+            said = await world.ask("tell me")
+        if place == "in a thread on it":
+            await discord.wait_for(lambda: said.thread)
+            assert said.thread is not None
+            where = said.thread
+        await discord.wait_for(lambda: len(answers()) == parts and "word" in answers()[-1].content)
+        [message, *_] = answers()
         # As after a kill, nobody sees that it ends.
         discord.faults.add(ServerError(503), method="PATCH", times=math.inf)
     discord.faults.clear()
     model.default = Reply("The whole answer.")
     async with start() as world:
-        await discord.wait_for(lambda: world.shown() == ["The whole answer."])
+        await discord.wait_for(lambda: ["The whole answer." in each.content for each in answers()] == [True])
         await world.idle()
-    assert discord.bot_messages(discord.general) == [message]
+    assert answers() == [message]
 
 
 async def test_turn_is_not_delivered_before_its_messages_areon_record(

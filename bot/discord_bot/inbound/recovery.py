@@ -164,7 +164,7 @@ class Recovery:
     async def _of_command(
         self, turn: Turn, on_record: list[SentPart], answer: MessageStatus
     ) -> tuple[list[SentPart], MessageStatus, Sequence[int]]:
-        """What is left of a reply to a command: its messages, what became of the prompt, and a message to delete.
+        """What is left of a reply to a command: its messages, what became of the prompt, and messages to delete.
 
         The answer to the command stands for the prompt, and shows the first part. While it shows nothing, it cannot be
         relied on to take an edit without the token. If it is gone but not on record, the bot has deleted it itself.
@@ -176,6 +176,9 @@ class Recovery:
             return on_record if moved else on_record[1:], MessageStatus.PRESENT, [answer_id]
         if answer is MessageStatus.DELETED and (first is None or first.message_id != answer_id):
             return on_record, MessageStatus.PRESENT, ()
+        if answer is MessageStatus.PRESENT and first is None:
+            adopted, further = await self._adopted(turn, answer_id, await self._own_messages(turn, behind=answer_id))
+            return adopted, answer, further
         if answer is MessageStatus.PRESENT and first is not None and first.message_id is None:
             await self._store.deliveries.posted(Attempt(turn.id, turn.attempt), 0, answer_id)
             return [replace(first, message_id=answer_id), *on_record[1:]], answer, ()
@@ -187,8 +190,8 @@ class Recovery:
         lost: dict[int, str] = {}
         stale = await self._store.deliveries.stale(turn.id)
         surplus = [*stale]
-        if not on_record and not stale and turn.asked_in is None and not asked_by_command(turn):
-            on_record = await self._unrecorded(turn)
+        if not on_record and not stale and not asked_by_command(turn):
+            on_record, surplus = await self._unrecorded(turn)
         for sent in on_record:
             message_id = sent.message_id
             if message_id is None:
@@ -204,30 +207,51 @@ class Recovery:
                 shown.append((message_id, sent.start))
         return PartialDelivery(shown, lost, surplus)
 
-    async def _unrecorded(self, turn: Turn) -> Sequence[SentPart]:
-        """The first message of a reply of which nothing is on record, put on record, if it is there after all.
+    async def _unrecorded(self, turn: Turn) -> tuple[Sequence[SentPart], list[int]]:
+        """The messages of a reply of which nothing is on record, if some are there after all, as `_adopted` has them.
 
-        The database may have been away from the post to the end of the process. The message is a reply to the prompt.
+        The database may have been away from the post to the end of the process.
         """
-        message_id = await self._find(turn, 0, (), behind=message_of(turn))
-        if message_id is None:
-            return ()
-        attempt, found = Attempt(turn.id, turn.attempt), SentPart(0, 0, "", message_id)
-        await self._store.deliveries.posting(attempt, found.part, found.start, found.nonce)
-        await self._store.deliveries.posted(attempt, found.part, message_id)
-        return [found]
+        messages = await self._own_messages(turn, behind=message_of(turn))
+        for number, message in enumerate(messages):
+            if await self._is_unrecorded(message, turn, 0):
+                return await self._adopted(turn, message.id, messages[number + 1 :])
+        return (), []
+
+    async def _adopted(
+        self, turn: Turn, first: int, behind: Sequence[discord.Message]
+    ) -> tuple[list[SentPart], list[int]]:
+        """The first message of a reply, put on record, and those right behind it that are to be deleted.
+
+        These are further ones of the reply. Of which text they are, nobody knows any more.
+        """
+        attempt, part = Attempt(turn.id, turn.attempt), SentPart(0, 0, "", first)
+        await self._store.deliveries.posting(attempt, part.part, part.start, part.nonce)
+        await self._store.deliveries.posted(attempt, part.part, first)
+        further: list[int] = []
+        for message in behind:
+            if not await self._is_unrecorded(message, turn, 1):
+                break
+            further.append(message.id)
+        return [part], further
 
     async def _find(self, turn: Turn, part: int, stale: Collection[int], *, behind: int) -> int | None:
         """The message of a part that the earlier process does not know to have posted."""
-        try:
-            messages = await self._history.own_messages_after(channel_of(turn.conversation), behind)
-        except TargetGone:
-            return None
-        for message in messages:
-            may_show = message.id not in stale and self._may_show(message, turn, part)
-            if may_show and await self._store.turns.of_message(message.id) is None:
+        for message in await self._own_messages(turn, behind=behind):
+            if message.id not in stale and await self._is_unrecorded(message, turn, part):
                 return message.id
         return None
+
+    async def _is_unrecorded(self, message: discord.Message, turn: Turn, part: int) -> bool:
+        """Whether a message of the bot may be this part of a turn's reply, and no reply on record has it."""
+        return self._may_show(message, turn, part) and await self._store.turns.of_message(message.id) is None
+
+    async def _own_messages(self, turn: Turn, *, behind: int) -> Sequence[discord.Message]:
+        """The bot's messages in the place of a turn after another message there, as far as it may read them."""
+        try:
+            return await self._history.own_messages_after(channel_of(turn.conversation), behind)
+        except TargetGone:
+            return ()
 
     def _may_show(self, message: discord.Message, turn: Turn, part: int) -> bool:
         """Whether a message of the bot may be this part of a turn's reply.
