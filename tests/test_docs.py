@@ -302,9 +302,14 @@ def test_each_promise_names_its_test() -> None:
 
 @pytest.mark.parametrize(
     ("module", "unwanted"),
-    [("bot.operator.reports", {"aiosqlite", "sqlite3", "bot.store"}), ("bot.store.export", {"aiosqlite", "sqlite3"})],
+    [
+        ("bot.operator.reports", {"aiosqlite", "sqlite3", "bot.store"}),
+        ("bot.store.export", {"aiosqlite", "sqlite3"}),
+        # A probe of the health every half a minute begins with it, and so does a chat.
+        ("bot.cli", {"discord", "aiohttp", "openai", "psycopg", "PIL"}),
+    ],
 )
-def test_reporting_modules_load_no_database(module: str, unwanted: set[str]) -> None:
+def test_modules_load_nothing_that_only_others_need(module: str, unwanted: set[str]) -> None:
     script = f"import sys, {module}; print(*{unwanted} & sys.modules.keys())"
     command = [sys.executable, "-c", script]
     loaded = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)  # noqa: S603 - a script of ours

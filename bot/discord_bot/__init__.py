@@ -6,8 +6,3 @@ the order of turns (core), what is kept (store) and the sentences for people (te
 An inner package or module imports only what is listed below it: check > runner > client > wiring > commands and
 owner_alerts > interactions > inbound > access > delivery > channels, names, calls, tasks, options and endpoint.
 """
-
-from discord import VoiceClient
-
-# The bot does not use voice. Without this, discord.py warns at every start that the libraries for voice are missing.
-VoiceClient.warn_nacl = VoiceClient.warn_dave = False

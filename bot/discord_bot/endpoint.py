@@ -8,11 +8,15 @@ from typing import TypedDict
 
 import aiohttp
 import yarl
+from discord import VoiceClient
 from discord.asset import Asset
 from discord.gateway import DiscordWebSocket
 from discord.http import Route
 
 from bot.network.connections import Network
+
+# The bot does not use voice. Without this, discord.py warns at every start that the libraries for voice are missing.
+VoiceClient.warn_nacl = VoiceClient.warn_dave = False
 
 
 class Connecting(TypedDict):
