@@ -1,7 +1,7 @@
 """The conversations of one process: each prompt is saved and queued, answered in its turn, and stopped if it is to be.
 
 Not its job: how one is answered (answering), what the model is sent (generation), what is written of replies (saving),
-and how they are shown (the platform's sink).
+how they are shown (the platform's sink), and how they are forgotten (forgetting).
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from bot.core.context import BYTES_PER_TOKEN
 from bot.core.counted_model import CountedModel
 from bot.core.errors import OverQuota, QueueLimit, StoreError
 from bot.core.figures import Figures
+from bot.core.forgetting import Forgetting
 from bot.core.generation import MINIMUM_REPLY_TOKENS, ReplyGenerator
 from bot.core.generation_settings import GenerationSettings
 from bot.core.hearing import Recording
@@ -100,7 +101,7 @@ class ConversationService:
         self._queues = Queues(limits)
         figures.gauge("prompts_waiting", "Accepted questions that wait for their turn.", lambda: self._queues.waiting)
         figures.gauge("replies_running", "Replies under way.", lambda: self._queues.running)
-        store.changes.on(Change.FORGOTTEN, self._forgotten_elsewhere)
+        self.forgetting = Forgetting(store, self._running, self.saver, self.recent)
         released = self._generator.notify_released
         store.changes.on(Change.FREED, lambda _: released(), released)
         self._closing = False
@@ -319,49 +320,6 @@ class ConversationService:
         finally:
             del self._running[running.attempt]
             self.saver.forget_progress(running.attempt)
-
-    async def forget(self, conversation: Conversation, by: str | None = None) -> set[int]:
-        """Delete a conversation for good and stop its attempts. Returns the ids of its turns. Raises StoreError."""
-        await self.saver.save(conversation)
-        return self._stop_forgotten(await self._store.retention.forget_conversation(conversation), StopReason.RESET, by)
-
-    async def forget_own(self, conversation: Conversation, user_id: int, by: str | None = None) -> set[int]:
-        """Delete a person's turns in one conversation for good and stop their attempts. Returns the turns' ids.
-
-        Raises StoreError.
-        """
-        await self.saver.save(conversation)
-        forgotten = await self._store.retention.forget_own(conversation, user_id)
-        return self._stop_forgotten(forgotten, StopReason.FORGOTTEN, by)
-
-    async def forget_user(self, user_id: int, by: str | None = None, *, leave_out: bool = False) -> set[int]:
-        """Delete a person's turns in all conversations for good and stop their attempts. Returns the turns' ids.
-
-        Every prompt that was accepted before this call is among them. Turns of other people go too if messages of the
-        person went along with their prompts. `leave_out` is what the person chose for the
-        messages that they write from then on. What the person used of the quotas still counts.
-        Raises StoreError.
-        """
-        await self.saver.save()
-        forgotten = await self._store.people.forget(user_id, leave_out=leave_out)
-        for running in self.running:
-            if self.recent.has_messages_of(running, user_id):
-                # Whoever asked is not told whose messages they were, unless they are their own.
-                running.stop(StopReason.FORGOTTEN, by if running.attempt.turn_id in forgotten else None)
-        return self._stop_forgotten(forgotten, StopReason.FORGOTTEN, by)
-
-    def _forgotten_elsewhere(self, user_id: int) -> None:
-        """Stop the attempts of a user whom another process has forgotten, and those with messages of theirs."""
-        for running in self.running:
-            if running.prompt.user_id == user_id or self.recent.has_messages_of(running, user_id):
-                running.stop(StopReason.FORGOTTEN)
-
-    def _stop_forgotten(self, forgotten: set[int], cause: StopReason, by: str | None) -> set[int]:
-        """Stop the attempts at these turns. An attempt that is not active yet finds its turn gone."""
-        for running in self.running:
-            if running.attempt.turn_id in forgotten:
-                running.stop(cause, by)
-        return forgotten
 
     def _closed(self, titles: bool) -> None:
         self._generator.notify_released()

@@ -110,7 +110,7 @@ def wire(
         recent=recent,
         asking=asking,
         private_posts=opener.private_posts,
-        lifecycle=MessageLifecycle(client, conversations, store, replies, messages, targets, tasks),
+        lifecycle=MessageLifecycle(client, conversations.forgetting, store, replies, messages, targets, tasks),
         missed=MissedMessages(
             client,
             store,

@@ -110,7 +110,7 @@ class Session:
 
     async def _reset(self) -> None:
         try:
-            forgotten = await self._conversations.forget(self._conversation)
+            forgotten = await self._conversations.forgetting.forget(self._conversation)
         except StoreError as error:
             self._fail(texts.NOT_RESET, error)
             return

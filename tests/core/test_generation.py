@@ -166,7 +166,7 @@ async def test_stopped_reply_is_charged_for_what_came(
         while not talk.model.asked or len((await talk.sink(0)).texts) < len(said):
             await asyncio.sleep(0.001)
         if cause is StopReason.RESET:
-            await talk.core.forget(HERE)
+            await talk.core.forgetting.forget(HERE)
         (await talk.sink(0)).running.stop(cause)
         await answering
         assert await charged(store) == costs
@@ -239,7 +239,7 @@ async def test_hourly_limit_refuses_further_prompts(store: Store) -> None:
             await talk.again(failed)
         assert await talk.again(failed, by=2) == Outcome(TurnState.COMPLETE, "Yes.")
     async with talking(store, prompts=2) as talk:
-        await talk.core.forget(HERE)
+        await talk.core.forgetting.forget(HERE)
         talk.position = 100
         with pytest.raises(OverQuota):
             await talk.say("Hi")
@@ -330,7 +330,7 @@ async def test_each_conversation_uses_its_model_and_persona(store: Store) -> Non
         assert (await store.token_statistics.of("m")).bytes_per_token == (
             await store.token_statistics.of("large")
         ).bytes_per_token
-        await talk.core.forget(on_discord(3))
+        await talk.core.forgetting.forget(on_discord(3))
         await talk.core.answer(Prompt(on_discord(3), 100, "Hi", 1), talk.open)
         assert talk.model.asked_for[-1][0] == "large", "and so it stays after a reset"
 
@@ -345,7 +345,7 @@ async def test_person_is_forgotten_while_being_answered(store: Store) -> None:
         begun = [talk.say("Hi", by=7, where=on_discord(n)) for n in range(2, 7)]
         # Each of them is on record, and somewhere between that and its first word.
         await talk.sink(7)
-        forgotten = await talk.core.forget_user(7, "Bo")
+        forgotten = await talk.core.forgetting.forget_user(7, "Bo")
         for each in (running, waiting, *begun):
             ended = await each
             assert ended is not None
@@ -371,7 +371,7 @@ async def test_prompt_forgotten_while_waiting_is_not_sent(store: Store) -> None:
         await talk.sink(2)
         await asyncio.sleep(CONTEXT_MAX_AGE)
         assert len(model.asked) == 2, "there are no tokens for it yet"
-        await core.forget_user(1)
+        await core.forgetting.forget_user(1)
         go.set()
         await held
         assert await waits == Outcome(TurnState.COMPLETE, "Yes.")

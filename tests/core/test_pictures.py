@@ -304,7 +304,7 @@ async def test_picture_of_a_forgotten_turn_leaves_memory(store: Store) -> None:
         answered(await talk.say("What is this?", pictures=[CAT]))
         answered(await talk.say("And this?", by=2, pictures=[DOG]))
         await talk.core.pictures.sweep()
-        await talk.core.forget_own(HERE, 1)
+        await talk.core.forgetting.forget_own(HERE, 1)
         await talk.core.pictures.sweep()
         assert set(talk.core.pictures.found([CAT, DOG])) == {DOG}
         answered(await talk.say("What do you see?", by=2))

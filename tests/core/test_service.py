@@ -112,7 +112,7 @@ async def test_forgotten_turn_stays_forgotten(talk: Talk) -> None:
     await (await talk.sink(1)).said()
     waiting, elsewhere = talk.say("2"), talk.say("3", where=on_discord(2))
     await talk.sink(3)
-    forgotten = await talk.core.forget(HERE, "Cleo")
+    forgotten = await talk.core.forgetting.forget(HERE, "Cleo")
     assert forgotten
     for ended in (await running, await waiting):
         assert ended is not None

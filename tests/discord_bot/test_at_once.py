@@ -129,7 +129,7 @@ async def test_retried_change_precedes_the_next(world: World, monkeypatch: pytes
 
     monkeypatch.setattr(GuildStore, "mark_left", at_second_try)
     unused: Any = None
-    changes = MessageLifecycle(unused, world.conversations, world.store, unused, unused, unused, unused)
+    changes = MessageLifecycle(unused, world.conversations.forgetting, world.store, unused, unused, unused, unused)
     server = world.discord.guild.id
     await asyncio.gather(changes.left(server), changes.present({server}))
     with closing(sqlite3.connect(tmp_path / "parley.db")) as connection:

@@ -250,7 +250,7 @@ async def test_answers_to_a_forgotten_person_end_in_the_other_process(
         theirs, others = there.say("Hi", by=ADA), there.say("Hi", by=BO, where=on_discord(2))
         for number in range(2):
             await (await there.sink(number)).said()
-        await one.forget_user(ADA, "Ada")
+        await one.forgetting.forget_user(ADA, "Ada")
         await until(theirs.done)
         ended = await theirs
         assert ended is not None

@@ -66,13 +66,13 @@ class ConversationCommands(Cog):
                 sentence = texts.confirm_reset(shares.questions, shares.people, own=shares.own, may_forget_all=all_too)
                 return sentence, _choices(own=shares.own > 0, everything=all_too)
         name = shown_name(user)
-        forgotten = await self._bot.conversations.forget(here, name)
+        forgotten = await self._bot.conversations.forgetting.forget(here, name)
         return (texts.was_reset(name, len(forgotten)), None) if forgotten else (texts.NOTHING_TO_FORGET, MISSING)
 
     async def _reset_own(self, interaction: discord.Interaction) -> tuple[str, discord.ui.View]:
         """Forget what a user asked for nobody else to see. It is theirs, so nothing forbids that."""
         here = place(interaction, only_for_me=True).conversation
-        forgotten = await self._bot.conversations.forget(here, shown_name(interaction.user))
+        forgotten = await self._bot.conversations.forgetting.forget(here, shown_name(interaction.user))
         return texts.forgotten_private(len(forgotten)) if forgotten else texts.NOTHING_TO_FORGET, MISSING
 
     async def _chosen(self, interaction: discord.Interaction, id_: re.Match[str]) -> None:
@@ -84,8 +84,8 @@ class ConversationCommands(Cog):
             await respond_ephemeral(interaction, texts.NOT_YOURS_TO_RESET)
             return
         user, name, here = interaction.user, shown_name(interaction.user), place(interaction).conversation
-        conversations = self._bot.conversations
-        work = conversations.forget(here, name) if everything else conversations.forget_own(here, user.id, name)
+        forgetting = self._bot.conversations.forgetting
+        work = forgetting.forget(here, name) if everything else forgetting.forget_own(here, user.id, name)
         forgotten = await run_or_report(interaction, work, failed=texts.NOT_RESET, doing="a reset")
         if forgotten is None:
             return

@@ -146,7 +146,7 @@ class PrivacyCommands(Cog):
         """Forget a user, on record and in the memory of all processes. Returns what to tell them."""
         self._bot.recent.forget(user_id)
         extent = await self._bot.store.people.record_of(user_id)
-        forgotten = await self._bot.conversations.forget_user(user_id, name, leave_out=leave_out)
+        forgotten = await self._bot.conversations.forgetting.forget_user(user_id, name, leave_out=leave_out)
         if extent.is_empty and not leave_out:
             return words.NOTHING_OF_YOU_ANY_MORE
         return words.forgotten(len(forgotten), blocked=extent.blocked, left_out=leave_out)

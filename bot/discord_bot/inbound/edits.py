@@ -12,9 +12,9 @@ from itertools import chain, repeat
 import discord
 
 from bot.core.errors import StoreError
+from bot.core.forgetting import Forgetting
 from bot.core.outages import AWAY_FOR
 from bot.core.retrying import poll_until, retrying
-from bot.core.service import ConversationService
 from bot.core.turns import Conversation, Prompt, Turn
 from bot.core.usage import DAY
 from bot.discord_bot.channels import conversation_in, message_of
@@ -46,7 +46,7 @@ class MessageLifecycle:
     def __init__(
         self,
         client: discord.Client,
-        conversations: ConversationService,
+        forgetting: Forgetting,
         store: Store,
         replies: Replies,
         messages: MessageHandler,
@@ -54,7 +54,7 @@ class MessageLifecycle:
         tasks: TaskSupervisor,
     ) -> None:
         self._client = client
-        self._conversations = conversations
+        self._forgetting = forgetting
         self._store = store
         self._replies = replies
         self._messages = messages
@@ -182,7 +182,7 @@ class MessageLifecycle:
         known = self._store.conversations
         for place in (conversation, *await known.threads_of(conversation)):
             for each in (place, *await known.for_one_in(place)):
-                await self._conversations.forget(each)
+                await self._forgetting.forget(each)
 
     async def renamed(self, thread_id: int) -> None:
         """Note that a thread has a title, so that none is made for it."""

@@ -93,7 +93,7 @@ class Recovery:
             prompt = MessageStatus.CHANNEL_DELETED
         if prompt is MessageStatus.CHANNEL_DELETED:
             for each in (turn.conversation, *await self._store.conversations.for_one_in(turn.conversation)):
-                await self._conversations.forget(each)
+                await self._conversations.forgetting.forget(each)
             return
         orphaned: Sequence[int] = ()
         if asked_by_command(turn):

@@ -29,11 +29,11 @@ async def retry(talk: Summarized, number: int) -> None:
 async def forget_me(talk: Summarized, number: int) -> None:
     turn = await talk.turn(number)
     await talk.store.engine.write("UPDATE stored_turns SET user_id = 2 WHERE id = :turn", turn=turn.id)
-    await talk.core.forget_user(2)
+    await talk.core.forgetting.forget_user(2)
 
 
 async def forget_whom_it_mentions(talk: Summarized, number: int) -> None:
-    await talk.core.forget_user(MENTIONED)
+    await talk.core.forgetting.forget_user(MENTIONED)
 
 
 MENTIONED = 77
@@ -107,7 +107,7 @@ async def test_what_changes_while_it_is_summarized_is_discarded(
 async def test_reset_takes_all(talk: Summarized, tmp_path: Path) -> None:
     await talk.fill(30)
     assert secrets(tmp_path, 2)
-    await talk.core.forget(HERE)
+    await talk.core.forgetting.forget(HERE)
     assert await talk.told() == ("", [], [])
     await talk.store.engine.erase_deleted()
     assert not await jobs(talk.store)

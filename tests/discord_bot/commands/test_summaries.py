@@ -161,7 +161,7 @@ async def test_in_a_direct_message_they_are_the_persons_to_export_and_forget(sta
         assert "- fact 0\n" in file(used)["summaries"][0]["text"]
         [payer] = await world.store.engine.read("SELECT DISTINCT user_id FROM charges WHERE turn_id < 0")
         assert payer[0] == discord.bo.id
-        await world.conversations.forget_user(discord.bo.id)
+        await world.conversations.forgetting.forget_user(discord.bo.id)
         assert not await world.store.engine.read("SELECT 1 FROM summaries")
         await world.store.engine.erase_deleted()
         assert not await world.store.engine.read("SELECT 1 FROM stored_summaries")

@@ -116,7 +116,7 @@ async def test_files_of_what_is_replied_to_and_forwarded_are_read(world: World) 
     await world.taken(await discord.forward(direct, discord.bo, shown_by_ada))
     assert question_of(await world.asked(2)) == "⟦forwarded:⟧\n@Parley look\n⟦file: ada.txt⟧\nby\nAda\n⟦end of file⟧"
     # Whoever is quoted may be forgotten, with their file.
-    await world.conversations.forget_user(discord.ada.id)
+    await world.conversations.forgetting.forget_user(discord.ada.id)
     [(prompt, *_)] = await world.turns(discord.general)
     assert prompt == f"⟦They are replying to a message that was forgotten.⟧\n\n{own}"
 
@@ -191,7 +191,7 @@ async def test_what_a_quoted_file_turned_out_to_be_goes_with_whoever_sent_it(wor
     assert question_of(request) == f"[Bo (@bo)]\n{quote}\n\nwhat is it?"
     # Of the message that is quoted and of the quote.
     assert pictures.shown(request) == [("PNG", (64, 48))] * 2
-    await world.conversations.forget_user(discord.ada.id)
+    await world.conversations.forgetting.forget_user(discord.ada.id)
     [(prompt, *_)] = await world.turns(discord.general)
     assert prompt == "⟦They are replying to a message that was forgotten.⟧\n\nwhat is it?"
     turns = [row["id"] for row in await world.store.engine.read("SELECT id FROM turns")]

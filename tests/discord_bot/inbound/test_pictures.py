@@ -158,7 +158,7 @@ async def test_forgotten_quote_takes_its_pictures_along(world: World) -> None:
     said = await discord.say(discord.general, discord.bo, f"{mention} this?", reply_to=by_ada, attachments=[own])
     await world.taken(said)
     assert colours(world.model.requests[-1])[-2:] == [RED, BLUE]
-    await world.conversations.forget_user(discord.ada.id)
+    await world.conversations.forgetting.forget_user(discord.ada.id)
     await world.store.engine.erase_deleted()
     await world.ask("And now?")
     await world.asked(2)

@@ -67,7 +67,7 @@ async def test_words_are_the_question_and_stand_under_the_answer(start: Start) -
         await world.taken(await world.discord.say(question.channel, world.discord.bo, "And of Sweden?"))
         assert WORDS in str((await world.asked(1)).messages)
         assert len(world.model.transcriptions.requests) == 1
-        await world.conversations.forget_user(world.discord.bo.id)
+        await world.conversations.forgetting.forget_user(world.discord.bo.id)
         assert await world.turns(question.channel) == []
 
 
