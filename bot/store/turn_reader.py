@@ -110,6 +110,20 @@ class TurnReader(Part):
         """Whether a turn is on record, so that it was not forgotten."""
         return bool(await self._engine.read("SELECT 1 FROM turns WHERE id = :turn", turn=turn_id))
 
+    async def was_retried_in_vain(self, turn: Turn) -> bool:
+        """Whether somebody's latest attempt at a whole reply failed, so that the reply is the one before it."""
+        return (
+            turn.attempt > 1
+            and turn.state is TurnState.COMPLETE
+            and bool(
+                await self._engine.read(
+                    "SELECT 1 FROM recent_questions WHERE turn_id = :turn AND attempt = :attempt AND counts = 0",
+                    turn=turn.id,
+                    attempt=turn.attempt,
+                )
+            )
+        )
+
     async def of_message(self, message_id: int) -> Turn | None:
         """The turn whose reply a message shows."""
         rows = await self._engine.read(

@@ -20,7 +20,7 @@ from bot.core.prompt_text import asked
 from bot.core.records import SentPart
 from bot.core.retrying import retrying
 from bot.core.service import ConversationService
-from bot.core.turns import Attempt, Conversation, FailureReason, Outcome, StopReason, Turn, TurnState
+from bot.core.turns import Attempt, Conversation, Ending, FailureReason, Outcome, StopReason, Turn, TurnState
 from bot.discord_bot.access.policy import Policy
 from bot.discord_bot.channels import anchor_of, asked_by_command, asked_in, channel_of, is_for_one, message_of
 from bot.discord_bot.delivery.beginning import PartialDelivery
@@ -109,6 +109,9 @@ class Recovery:
         elif self._may_be_retried(turn, left) and not await self._is_denied(turn):
             self._tasks.spawn(self._try_again(turn, left))
         else:
+            if await self._store.turns.was_retried_in_vain(turn):
+                # What failed is on no record. Its message has no button any more.
+                outcome = replace(outcome, state=TurnState.INTERRUPTED, kept=Ending(turn.state, turn.failure))
             self._tasks.spawn(self._end(turn, left, outcome))
 
     def _may_be_retried(self, turn: Turn, left: PartialDelivery) -> bool:

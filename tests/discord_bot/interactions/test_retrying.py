@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import sys
 from collections.abc import Awaitable, Callable
@@ -193,6 +194,35 @@ async def test_an_answer_stays_whole_when_another_attempt_brings_none(world: Wor
     assert late.callback is Callback.DEFERRED_UPDATE
     await world.idle()
     assert len(world.model.requests) == asked
+
+
+async def test_another_attempt_that_failed_unseen_leaves_a_button_to_the_next_start(
+    start: Start, discord: DiscordStandin, model: ModelStandin
+) -> None:
+    fails = asyncio.Event()
+    model.script += [Reply("The whole answer."), Reply("never", cut_after=0, held_until=fails)]
+    async with start() as world:
+        said = await world.ask("tell me")
+        message = await world.reply(discord.general, "The whole answer.")
+        await world.idle()
+        await edited(world, said, "tell me all")
+        await discord.wait_for(lambda: labels(message) == ["Retry"])
+        # As after a kill, nobody sees how it ends.
+        await world.press(message)
+        await world.asked(1)
+        discord.faults.add(ServerError(503), method="PATCH", times=math.inf)
+        fails.set()
+        ended = "SELECT 1 FROM turns WHERE attempt = 2 AND state = 'complete' AND delivered = 0"
+        await world.until(lambda: world.store.engine.read(ended))
+    discord.faults.clear()
+    async with start() as world:
+        await discord.wait_for(lambda: labels(message) == ["Retry"])
+        assert message.content == "The whole answer.\n-# I was restarted and couldn't finish."
+        model.default = Reply("A new answer.")
+        await world.press(message)
+        await discord.wait_for(lambda: message.content == "A new answer.")
+        await world.idle()
+        assert labels(message) == []
 
 
 @pytest.mark.parametrize("half", ["cut", "stopped"])
