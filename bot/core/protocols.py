@@ -414,6 +414,10 @@ class SharedLimits(Protocol):
         """Take one of the session starts that remain by what the platform says now. False: others have taken them."""
         ...
 
-    async def identify_in(self, bucket: int) -> float:
-        """The seconds until the one who asks may start a session in this bucket. Others come after that."""
+    async def identify_in(self, bucket: int, ahead: float, instead_of: int = 0) -> tuple[float, int]:
+        """The turn to start a session in a bucket: the seconds until it comes, at least `ahead`, and its number.
+
+        Others come after that. A turn that was missed is given back as `instead_of`: where no other follows it, the
+        new one comes at once.
+        """
         ...

@@ -10,8 +10,8 @@ import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from typing import TypeVar
 
 import aiohttp
@@ -30,11 +30,15 @@ IDENTIFY_EVERY = 5.0
 """Seconds that Discord asks for between two IDENTIFYs of a bucket."""
 LONGEST_PAUSE = 60.0
 """Seconds between two attempts at a request or a connection at the most."""
-_TURN_LASTS = 0.1
-"""Seconds within which a shard identifies itself whose turn among those of all processes has come.
+_CONNECT_AHEAD = 1.0
+"""Seconds before a shard's turn among those of all processes in which its connection is made."""
+_TURN_LASTS = 0.25
+"""Seconds within which a shard identifies itself whose turn has come.
 
 `bot.store.postgresql.requests` adds more than that to `IDENTIFY_EVERY`.
 """
+_MISSED_TURNS = 3
+"""Turns that a shard may miss. It does not wait for another one, since on a busy computer it would miss any."""
 _DATABASE_PAUSE = 0.5
 """Seconds until the database is asked again that was away."""
 FAILURES = (discord.DiscordException, aiohttp.ClientError, OSError)
@@ -125,12 +129,27 @@ class SessionStarts:
             log.warning("other processes use the %d session starts that are left", self._remaining)
             await asyncio.sleep(LONGEST_PAUSE)
             await self.wait_for(1)
-        await self._wait_for_turn(shared, shard_id)
+        turn = self._bucket(shard_id).turn_among_all = await self._take_turn(shared, shard_id, _CONNECT_AHEAD)
+        await asyncio.sleep(turn.comes_at - _CONNECT_AHEAD - time.monotonic())
+
+    async def _take_turn(self, shared: SharedLimits, shard_id: int, ahead: float, instead_of: int = 0) -> _Turn:
+        async def take() -> _Turn:
+            asked_at = time.monotonic()
+            wait, number = await shared.identify_in(shard_id % len(self._buckets), ahead, instead_of)
+            return _Turn(number, asked_at + wait, time.monotonic() + wait)
+
+        return await self._once_known(take)
 
     async def _wait_for_turn(self, shared: SharedLimits, shard_id: int) -> None:
         """Wait until no other process may be starting a session in a shard's bucket."""
-        await asyncio.sleep(await self._once_known(partial(shared.identify_in, shard_id % len(self._buckets))))
-        self._bucket(shard_id).turn_came = time.monotonic()
+        turn = self._bucket(shard_id).turn_among_all
+        for _ in range(_MISSED_TURNS):
+            await asyncio.sleep(turn.comes_at - time.monotonic())
+            if time.monotonic() - turn.may_come_at <= _TURN_LASTS:
+                return
+            # The connection took long to be made, or the database to answer: by now it may be another process's turn.
+            turn = await self._take_turn(shared, shard_id, 0.0, instead_of=turn.number)
+        await asyncio.sleep(turn.comes_at - time.monotonic())
 
     async def _once_known(self, ask: Callable[[], Awaitable[T]]) -> T:
         """What the database says.
@@ -158,8 +177,7 @@ class SessionStarts:
         """Wait until a shard may identify itself, which it has to do then."""
         bucket = self._bucket(shard_id)
         await bucket.wait_until_free()
-        if self._shared is not None and time.monotonic() - bucket.turn_came > _TURN_LASTS:
-            # The connection took long to be made: by now it may be another process's turn.
+        if self._shared is not None:
             await self._wait_for_turn(self._shared, shard_id)
         bucket.identified(shard_id)
         self._reserved.discard(shard_id)
@@ -173,6 +191,20 @@ class SessionStarts:
         return self._buckets[shard_id % len(self._buckets)]
 
 
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """When a shard may identify itself as far as other processes go, on the monotonic clock.
+
+    The database's clock tells it, whose answer takes some time.
+    """
+
+    number: int = 0
+    may_come_at: float = float("-inf")
+    """The earliest time at which it may come."""
+    comes_at: float = float("-inf")
+    """The time at which it has come in any case."""
+
+
 class _Bucket:
     """The shards of which one at a time may identify itself.
 
@@ -184,8 +216,8 @@ class _Bucket:
         self.turn = asyncio.Lock()
         self.last = last
         """When the last IDENTIFY was sent or answered, on the monotonic clock."""
-        self.turn_came = float("-inf")
-        """When a shard's turn among those of all processes came last, on the monotonic clock."""
+        self.turn_among_all = _Turn()
+        """The last one that a shard has taken of those of all processes."""
         self._unanswered: int | None = None
         self._answer = asyncio.Event()
 

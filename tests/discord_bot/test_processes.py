@@ -28,6 +28,7 @@ from bot.standin.script import Raw, Reply
 from bot.standin.server import DiscordStandin
 from bot.standin.sharding import Sharding, shard_of
 from bot.store.databases import Database, DatabaseServer
+from bot.store.postgresql.requests import IDENTIFY_EVERY_MS
 from tests.discord_bot.conftest import Launch
 from tests.discord_bot.people import ask, shown
 from tests.llm.wire import DONE, STOP, say
@@ -359,8 +360,8 @@ async def test_processes_whose_connections_are_made_at_once_start_their_sessions
 
     def turns_that_have_come() -> list[tuple[object, ...]]:
         """The last one, by when the next may come."""
-        sql = "SELECT next_at FROM identify_turns WHERE next_at < clock_timestamp() + interval '5.25 s'"
-        return postgresql_server.execute(sql, database)
+        sql = "SELECT next_at FROM identify_turns WHERE next_at < clock_timestamp() + interval '{} ms'"
+        return postgresql_server.execute(sql.format(IDENTIFY_EVERY_MS), database)
 
     async with AsyncExitStack() as outage, start_process("1/2"):
         await outage.enter_async_context(discord.gateway.outage())

@@ -64,6 +64,48 @@ async def test_identify_that_was_under_way_for_long_holds_up_the_next_one() -> N
     assert time.monotonic() - began == pytest.approx(18, abs=0.1)
 
 
+class Turns:
+    """What a database tells of the turns of all processes: the first comes when it is asked for, another in 20 s."""
+
+    def __init__(self, answers_after: float) -> None:
+        self.asked: list[tuple[float, int]] = []
+        self._answers_after = [answers_after]
+
+    async def identify_in(self, bucket: int, ahead: float, instead_of: int = 0) -> tuple[float, int]:
+        self.asked.append((ahead, instead_of))
+        await asyncio.sleep(self._answers_after.pop() if self._answers_after else 0)
+        return (ahead if len(self.asked) == 1 else 20.0), len(self.asked)
+
+    async def take_start(self, remaining: int) -> bool:
+        return True
+
+    async def draw(self, slots: int, per_second: int, burst: int) -> tuple[float, int]:
+        raise AssertionError(slots)
+
+    async def hold(self, seconds: float) -> None:
+        raise AssertionError(seconds)
+
+
+@pytest.mark.parametrize(
+    ("answers_after", "connects_in", "at"),
+    [(0.0, 0.5, 1.0), (0.0, 0.9, 1.0), (0.2, 0.5, 1.2), (0.0, 2.0, 22.0), (3.0, 0.5, 24.0)],
+)
+async def test_session_is_started_at_its_turn_or_takes_another_one(
+    discord: DiscordStandin, answers_after: float, connects_in: float, at: float
+) -> None:
+    turns, http = Turns(answers_after), HTTPClient(asyncio.get_running_loop())
+    await http.static_login(discord.token)
+    starts = SessionStarts(http, turns)
+    await starts.ask()
+    began = time.monotonic()
+    async with starts.turn(0):
+        await asyncio.sleep(connects_in)
+        await starts.before_identify(0)
+    assert time.monotonic() - began == pytest.approx(at, abs=0.05)
+    assert turns.asked == [(1.0, 0)] if at < 2 else [(1.0, 0), (0.0, 1)]
+    await http.close()
+
+
 @pytest.mark.standin(sharding=Sharding(session_starts=5, max_concurrency=16, identify_every=0.0))
 async def test_processes_do_not_start_the_last_sessions_twice(discord: DiscordStandin, postgresql_url: str) -> None:
     rules = discord.gateway.starts

@@ -143,8 +143,8 @@ class Row:
     async def take_start(self, remaining: int) -> bool:
         return True
 
-    async def identify_in(self, bucket: int) -> float:
-        return 0.0
+    async def identify_in(self, bucket: int, ahead: float, instead_of: int = 0) -> tuple[float, int]:
+        return ahead, 1
 
 
 @asynccontextmanager
@@ -225,10 +225,25 @@ async def test_what_discord_refuses_to_one_holds_the_others(postgresql_server: S
 async def test_one_bucket_of_sessions_has_one_start_at_a_time(postgresql_url: str) -> None:
     async with PostgreSQLEngine.open(postgresql_url, serving=False) as engine:
         shared = SharedRequests(engine)
-        waits = sorted(await asyncio.gather(*(shared.identify_in(0) for _ in range(4))))
+        turns = sorted(await asyncio.gather(*(shared.identify_in(0, 0.0) for _ in range(4))))
+        waits = [wait for wait, _ in turns]
         assert waits[0] < 0.1
         assert all(later - earlier > 5 for earlier, later in pairwise(waits))
-        assert await shared.identify_in(1) < 0.1, "another bucket does not wait"
+        wait, _ = await shared.identify_in(1, 1.0)
+        assert 0.9 < wait < 1.1, "another bucket does not wait"
+
+
+async def test_turn_that_was_missed_comes_at_once_unless_others_follow_it(postgresql_url: str) -> None:
+    async with PostgreSQLEngine.open(postgresql_url, serving=False) as engine:
+        shared = SharedRequests(engine)
+        _, missed = await shared.identify_in(0, 300.0)
+        wait, again = await shared.identify_in(0, 0.0, missed)
+        assert wait < 0.1
+        wait, other = await shared.identify_in(0, 0.0)
+        assert wait > 5
+        wait, last = await shared.identify_in(0, 0.0, again)
+        assert wait > 10
+        assert len({missed, again, other, last}) == 4
 
 
 @pytest.mark.parametrize("latency", [0.0, 0.05])
@@ -245,7 +260,7 @@ async def test_request_of_low_priority_takes_the_slot_that_is_drawn_for_it(laten
         async def hold(self, seconds: float) -> None:
             raise AssertionError(seconds)
 
-        async def identify_in(self, bucket: int) -> float:
+        async def identify_in(self, bucket: int, ahead: float, instead_of: int = 0) -> tuple[float, int]:
             raise AssertionError(bucket)
 
         async def take_start(self, remaining: int) -> bool:
@@ -266,10 +281,10 @@ async def test_start_of_a_session_is_known_after_the_database_has_failed(
     async with PostgreSQLEngine.open(postgresql_url, serving=False) as engine:
         shared = SharedRequests(engine)
         began = asyncio.get_running_loop().time()
-        assert await shared.identify_in(0) == 0
+        assert (await shared.identify_in(0, 0.0))[0] < 0.1
         await asyncio.to_thread(postgresql_server.stop)
         await asyncio.to_thread(postgresql_server.start)
-        wait = await shared.identify_in(0)
+        wait, _ = await shared.identify_in(0, 0.0)
         assert asyncio.get_running_loop().time() + wait > began + 5
 
 
@@ -279,10 +294,11 @@ async def test_clock_of_the_database_that_was_far_ahead_does_not_keep_everybody_
     async with PostgreSQLEngine.open(postgresql_url, serving=True) as engine:
         limits = SharedRequests(engine)
         await limits.draw(1, PER_SECOND, BURST)
-        await limits.identify_in(0)
+        await limits.identify_in(0, 0.0)
         database = postgresql_url.partition("///")[2].partition("?")[0]
         postgresql_server.execute("UPDATE request_budget SET taken_until = now() + interval '1 day'", database)
         postgresql_server.execute("UPDATE identify_turns SET next_at = now() + interval '1 day'", database)
         last_in, _ = await limits.draw(1, PER_SECOND, BURST)
         assert last_in < 120
-        assert await limits.identify_in(0) < 1200
+        wait, _ = await limits.identify_in(0, 0.0)
+        assert wait < 1200
