@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Self
 
-OPEN_FOR = 9.0
+OPEN_FOR = 5.0
 """Seconds for which a confirmation holds, from when it was asked for."""
 
 _BOOTTIME = getattr(time, "CLOCK_BOOTTIME", None)

@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -20,6 +20,7 @@ import pytest
 from bot.core.errors import SettingsError
 from bot.core.shards import WantedShards
 from bot.store.postgresql.claims import Claims, Timing
+from bot.store.postgresql.connection import Connection
 from tests.postgresql import Server
 from tests.waiting import FOR_A_PROCESS, PATIENCE, until
 
@@ -128,6 +129,16 @@ async def test_killed_process_is_waited_for_and_then_replaced(url: str) -> None:
         assert claim.gate.is_open
 
 
+async def test_process_that_waits_for_a_holder_to_come_back_looks_again_when_it_may_take_over(url: str) -> None:
+    async with claimant(url) as killed:
+        await says(killed, "serves")
+        killed.kill()
+        await killed.wait()
+    seldom = Timing(own_for=1.0, open_for=0.6, look_every=3600.0)
+    async with Claims(url, WantedShards(), seldom) as standby, asyncio.timeout(PATIENCE):
+        assert (await standby.take()).gate.is_open
+
+
 async def test_released_shards_are_taken_without_waiting(
     postgresql_server: Server, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -150,6 +161,42 @@ async def test_released_shards_are_taken_without_waiting(
             patched.setattr(first, "_disconnect", disconnect_late)
             await first.release()
         assert claim.gate.is_shut
+
+
+async def test_process_that_is_told_to_end_while_it_takes_shards_releases_them(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Claims(url, WantedShards(), QUICK) as ending:
+        take, taken = ending._take_free, asyncio.Event()
+
+        async def take_and_hang(connection: Connection) -> Sequence[int]:
+            await take(connection)
+            taken.set()
+            return await asyncio.Future()
+
+        monkeypatch.setattr(ending, "_take_free", take_and_hang)
+        waiting = asyncio.create_task(ending.take())
+        await taken.wait()
+        waiting.cancel()
+        await asyncio.wait([waiting])
+    async with Claims(url, WantedShards(), NEVER) as other, asyncio.timeout(PATIENCE):
+        assert (await other.take()).gate.is_open
+
+
+async def test_shards_that_were_taken_without_an_answer_are_taken_again_at_once(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Claims(url, WantedShards(), NEVER) as claims:
+        take = claims._take_free
+
+        async def take_and_fail(connection: Connection) -> Sequence[int]:
+            await take(connection)
+            monkeypatch.setattr(claims, "_take_free", take)
+            raise psycopg.OperationalError("the connection was lost")
+
+        monkeypatch.setattr(claims, "_take_free", take_and_fail)
+        async with asyncio.timeout(PATIENCE):
+            assert (await claims.take()).gate.is_open
 
 
 @pytest.mark.parametrize("away", [0.0, 1.5 * QUICK.own_for])

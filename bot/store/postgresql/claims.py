@@ -2,8 +2,9 @@
 
 A process holds an advisory lock on each of its shards, on a connection of its own, and looks after it every second. A
 lock goes with its connection, so the locks of a process that was killed are free at once. But a process may only have
-lost its connection, as when PostgreSQL restarts: for ten seconds, none but itself may take its shards. It acts on no
-confirmation that is older than nine (see `bot.core.gate`), so no two processes ever act for one shard.
+lost its connection, as when PostgreSQL restarts or the network fails, and nobody else can tell the one from the other:
+for six seconds, none but itself may take its shards. It acts on no confirmation that is older than five (see
+`bot.core.gate`), so no two processes ever act for one shard.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ _SHARD, _COUNT, _CHANGE = 0x5348_0001, 0x5348_0002, 0x5348_0003
 """Kinds of advisory locks: on a shard, on the number of all, which processes share, and on changes of claims."""
 _ANSWER_TIMEOUT = 3.0
 """Seconds for an answer of the database, after which the connection counts as lost."""
+_SOONEST = 0.05
+"""Seconds until a process that stands by looks again, at the least."""
 _FREED = "parley_shards_freed"
 """The channel on which a process tells that it has released its shards."""
 _SESSION = {
@@ -61,7 +64,7 @@ _COUNTED = f"""
     )
     """
 _OTHER_COUNTS = f"SELECT objid::bigint FROM pg_locks WHERE {_HERE} AND classid = {_COUNT} AND objid::bigint <> $1"
-_UNRELEASED = "SELECT count, shard, epoch FROM shards WHERE NOT released"
+_UNRELEASED = "SELECT count, shard, epoch FROM shards WHERE NOT released AND holder <> $1"
 _STILL_MINE = "SELECT shard FROM shards WHERE holder = $1"
 _REQUIRED = "SELECT * FROM require_claims(:holder, :number)"
 _END_EARLIER = f"""
@@ -80,7 +83,7 @@ _TAKE = """
 class Timing:
     """Seconds. `own_for` must be longer than `open_for`: a call that went out last needs time to arrive."""
 
-    own_for: float = 10.0
+    own_for: float = 6.0
     """For how long only its holder may take a shard that is free without having been released."""
     open_for: float = OPEN_FOR
     look_every: float = 1.0
@@ -121,6 +124,8 @@ class Claims:
         self._free_since: dict[int, float] = {}
         """Since when a shard has been seen free that was not released, by the epoch of its claim."""
         self._holding: asyncio.Task[None] | None = None
+        self._cut_off = False
+        """Whether this process was told to end while it took shards, which it may have."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -139,7 +144,11 @@ class Claims:
         while True:
             asked_at = self._clock()
             try:
-                ids = await self._do(self._take_free)
+                try:
+                    ids = await self._do(self._take_free)
+                except asyncio.CancelledError:
+                    self._cut_off = True
+                    raise
                 if ids:
                     break
                 why = f"other processes have the shards that this one may serve (SHARDS={self._wanted})"
@@ -167,8 +176,13 @@ class Claims:
             await asyncio.wait([self._holding])
             self._holding = None
         claim, self._claim = self._claim, None
-        if claim is not None and not claim.gate.is_shut:
+        if claim is None:
+            may_hold = self._cut_off
+            await self._disconnect()
+        else:
+            may_hold = not claim.gate.is_shut
             claim.gate.shut()
+        if may_hold:
             try:
                 await self._do(self._give_back)
             except _UNREACHABLE as error:
@@ -225,7 +239,8 @@ class Claims:
                 raise SettingsError([_another_count(self._wanted, others[0][0])])
             await _rows(connection, _COUNTED, count)
             locked = {shard for (shard,) in await _rows(connection, _LOCKED)}
-            waited_for = self._waited_for(await _rows(connection, _UNRELEASED), locked)
+            # What is its own was taken just before, by an attempt whose answer was lost.
+            waited_for = self._waited_for(await _rows(connection, _UNRELEASED, self._holder), locked)
             free = [shard for shard in range(count) if shard not in locked and (count, shard) not in waited_for]
             # Those of another number of shards are waited for too: each of them may share guilds with any of these.
             ids = self._wanted.chosen(free) if all(of == count for of, _ in waited_for) else ()
@@ -247,7 +262,10 @@ class Claims:
     async def _until_freed(self, connection: Connection) -> None:
         """Wait until it is worth looking again."""
         await connection.execute(f"LISTEN {_FREED}")
-        async for _ in connection.notifies(timeout=self._timing.look_every, stop_after=1):
+        now = self._clock()
+        waits = [since + self._timing.own_for - now for since in self._free_since.values()]
+        timeout = min([self._timing.look_every, *(max(_SOONEST, wait) for wait in waits)])
+        async for _ in connection.notifies(timeout=timeout, stop_after=1):
             pass
 
     async def _look_after(self, claim: Claim, connection: Connection) -> None:
