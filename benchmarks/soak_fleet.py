@@ -2,7 +2,8 @@
 
 Processes are killed, frozen and updated one after the other, and the database is killed too. At the end all shards must
 be served, processes must have taken over from others, and Discord must not have been asked more than it allows: at most
-50 requests in any second but that in which the database went, and no session too early.
+50 requests in any second but that in which the database went, and no session too early. No takeover may last longer
+than `benchmarks.soak_takeovers` allows.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import math
 import signal
-import statistics
 import tempfile
 import time
 from collections import deque
@@ -22,7 +22,7 @@ import psycopg
 
 from benchmarks.harness import bot
 from benchmarks.soak_lives import AWAY, SETTINGS, Scene
-from benchmarks.soak_takeovers import Takeovers
+from benchmarks.soak_takeovers import WITHIN, Takeovers
 from bot.standin.entities import Channel, Message
 from bot.standin.rest import Exchange
 from bot.standin.server import DiscordStandin
@@ -30,6 +30,7 @@ from bot.standin.sharding import shard_of
 from bot.store.engine import Row
 from bot.store.postgresql.pipeline import Record
 from tests.postgresql import Server, installed
+from tests.waiting import FOR_A_PROCESS
 
 _PAUSE = (3.0, 15.0)
 """Seconds from one thing that is done to the processes or the database to the next."""
@@ -80,7 +81,7 @@ class Fleet:
         """The ids of processes that were told to end, or killed."""
         self._done: list[tuple[float, str]] = []
         """What was done to the processes and the database, and when on the monotonic clock."""
-        self._takeovers = Takeovers()
+        self._takeovers = Takeovers(url, scene.discord, self._logs)
         self._rate = _Rate(scene.discord)
 
     def serves(self, channel: Channel) -> bool:
@@ -90,7 +91,8 @@ class Fleet:
     @asynccontextmanager
     async def first(self) -> AsyncIterator[None]:
         self._members = [asyncio.create_task(self._member(number)) for number in range(self._count + 1)]
-        await self._scene.discord.ready(_START)
+        await self._scene.discord.ready(FOR_A_PROCESS)
+        self._watching = asyncio.create_task(self._takeovers.watch())
         yield
 
     @asynccontextmanager
@@ -100,9 +102,9 @@ class Fleet:
                 await self._scene.discord.ready(_START)
             yield
         finally:
-            for member in self._members:
-                member.cancel()
-            await asyncio.gather(*self._members, return_exceptions=True)
+            for task in (*self._members, self._watching):
+                task.cancel()
+            await asyncio.gather(*self._members, self._watching, return_exceptions=True)
 
     def rows(self, sql: str) -> list[Row]:
         with psycopg.connect(self._url) as connection:
@@ -120,6 +122,9 @@ class Fleet:
     def _log(self, number: int) -> Path:
         return self._scene.folder / f"bot-{number}.log"
 
+    def _logs(self) -> dict[int, Path]:
+        return {number: self._log(number) for number in range(self._count + 1) if self._log(number).exists()}
+
     async def _member(self, number: int) -> None:
         """One process, started again whenever it has ended."""
         while True:
@@ -132,6 +137,7 @@ class Fleet:
                         await process.wait()
                     finally:
                         del self._processes[number]
+                        self._takeovers.ended(number)
                 self._judge(number, process, begins)
             await asyncio.sleep(self._scene.pick.uniform(*AWAY))
 
@@ -159,10 +165,9 @@ class Fleet:
 
     async def _kill(self) -> None:
         if self._processes:
-            number, process = self._scene.pick.choice(list(self._processes.items()))
+            process = self._scene.pick.choice(list(self._processes.values()))
             self._ended.add(process.pid)
             process.kill()
-            self._takeovers.held_up(number)
             self._note("kill -9")
             self._scene.killed()
 
@@ -171,11 +176,11 @@ class Fleet:
             number, process = self._scene.pick.choice(list(self._processes.items()))
             process.send_signal(signal.SIGSTOP)
             self._done.append((time.monotonic(), "SIGSTOP"))
-            self._takeovers.held_up(number)
+            self._takeovers.frozen[number] = process.pid
             await asyncio.sleep(self._scene.pick.uniform(*_FROZEN))
+            self._takeovers.frozen.pop(number, None)
             with suppress(ProcessLookupError):
                 process.send_signal(signal.SIGCONT)
-                self._takeovers.goes_on(number)
             self._note("frozen processes")
             self._scene.killed()
 
@@ -188,7 +193,6 @@ class Fleet:
             self._ended.add(process.pid)
             with suppress(ProcessLookupError):
                 process.terminate()
-                self._takeovers.held_up(number)
                 self._done.append((time.monotonic(), "SIGTERM"))
             try:
                 await asyncio.wait_for(process.wait(), _UPDATE)
@@ -230,15 +234,12 @@ class Fleet:
         gateway, did = self._scene.discord.gateway, self._scene.ledger.did
         if served != list(range(self._count)) or not gateway.connected:
             wrong.append(f"of {self._count} shards, {served} are served, {gateway.shards} are connected")
-        took = self._takeovers.seconds(
-            {number: self._log(number).read_text() for number in range(self._count + 1) if self._log(number).exists()}
-        )
+        if took := self._takeovers.done:
+            print(self._takeovers.summary(), flush=True)
         did["takeovers"] = len(took)
-        if took:
-            print(f"took:   {statistics.median(took):.1f} s to take over, at worst {max(took):.1f} s", flush=True)
+        wrong += [f"{each}: more than {WITHIN:g} s" for each in took if each.seconds > WITHIN]
         wrong += [f"the run had no {each}: make it longer" for each in _NEEDED if not did[each]]
-        if early := gateway.starts.too_early:
-            wrong.append(f"{early} sessions were asked for too early")
+        wrong += self._takeovers.early
         did["requests in the busiest second"] = self._rate.most
         busy = [
             (count, at)
