@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import os
 from collections.abc import Callable, Generator, Iterator
 
 import pytest
@@ -20,9 +22,18 @@ settings.register_profile("steady", max_examples=50, derandomize=True, deadline=
 settings.register_profile("hunt", max_examples=2000, deadline=None)
 settings.load_profile("steady")
 
+# Processes that the tests start keep what they compile, or else each would compile all of the bot again.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--shards", type=int, default=1, help="how many shards Discord recommends to the bot")
+
+
+def pytest_collection_finish() -> None:
+    """Thousands of tests and their modules stay to the end: no collection of garbage has to look at them again."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_asyncio_loop_factories(item: pytest.Item) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
