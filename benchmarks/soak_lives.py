@@ -18,6 +18,7 @@ from bot.standin.entities import Channel, Message
 from bot.standin.model import ModelStandin
 from bot.standin.server import DiscordStandin
 from bot.store.engine import Row
+from tests.waiting import FOR_A_PROCESS
 
 AWAY = (0.0, 6.0)
 """Seconds from a process's end to its next start."""
@@ -135,7 +136,7 @@ class OneProcess:
             too_early = starts.too_early
             async with bot(self._scene.discord, self._scene.model, log, DATABASE_PATH=path, **SETTINGS) as process:
                 # Some are killed before they are even connected.
-                patience = self._scene.pick.choice([0.3, 10, 10, 10]) if self._scene.ledger.asked else 10
+                patience = self._scene.pick.choice([0.3, 10, 10, 10]) if self._scene.ledger.asked else FOR_A_PROCESS
                 connected = False
                 with suppress(AssertionError):
                     await self._scene.discord.ready(patience)
