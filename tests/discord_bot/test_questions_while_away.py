@@ -182,7 +182,7 @@ async def test_edit_meanwhile_is_taken(world: World, outage: Outage, part: type[
 @pytest.mark.parametrize(("part", "call"), [(TurnStore, "begin"), (QuotaStore, "reserve")])
 async def test_restart_of_the_database_is_not_noticed(
     request: pytest.FixtureRequest,
-    world: World,
+    start: Start,
     file: Database,
     hold: Callable[[type[Part], str], Held],
     monkeypatch: pytest.MonkeyPatch,
@@ -190,14 +190,15 @@ async def test_restart_of_the_database_is_not_noticed(
     call: str,
 ) -> None:
     monkeypatch.setattr("bot.store.sqlite.connection.BUSY_S", 0.2)
-    held = hold(part, call)
-    await world.ask("one")
-    await held.begun.wait()
-    async with away(file, request):
-        held.go_on.set()
-        await asyncio.sleep(0.5)
-        assert world.shown() == []
-    await world.reply(world.discord.general, "To one.")
-    await world.idle()
-    assert world.shown() == ["To one."]
-    assert len(world.model.requests) == 1
+    async with start() as world:
+        held = hold(part, call)
+        await world.ask("one")
+        await held.begun.wait()
+        async with away(file, request):
+            held.go_on.set()
+            await asyncio.sleep(0.5)
+            assert world.shown() == []
+        await world.reply(world.discord.general, "To one.")
+        await world.idle()
+        assert world.shown() == ["To one."]
+        assert len(world.model.requests) == 1
