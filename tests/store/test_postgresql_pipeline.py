@@ -36,30 +36,6 @@ async def test_reads_that_are_asked_for_at_once_share_a_connection(
     assert connections(postgresql_url) == before + 1
 
 
-async def test_read_that_fails_leaves_those_beside_it(postgresql: PostgreSQLEngine) -> None:
-    for _ in range(5):  # as a statement is used more often, it is prepared
-        first, failed, last = await asyncio.gather(
-            postgresql.read("SELECT :id AS id", id=1),
-            postgresql.read("SELECT 1 / :id AS id", id=0),
-            postgresql.read("SELECT :id AS id", id=3),
-            return_exceptions=True,
-        )
-        assert isinstance(failed, StoreError)
-        assert "division by zero" in str(failed)
-        assert not isinstance(first, BaseException)
-        assert not isinstance(last, BaseException)
-        assert (first[0]["id"], last[0]["id"]) == (1, 3)
-
-
-async def test_whoever_stops_waiting_leaves_the_reads_beside_it(postgresql: PostgreSQLEngine) -> None:
-    leaving = asyncio.create_task(postgresql.read("SELECT pg_sleep(0.1), :id AS id", id=1))
-    staying = asyncio.create_task(postgresql.read("SELECT pg_sleep(0.1), :id AS id", id=2))
-    await asyncio.sleep(0.05)
-    leaving.cancel()
-    assert (await staying)[0]["id"] == 2
-    assert leaving.cancelled()
-
-
 async def test_much_may_be_on_its_way_in_both_directions(postgresql: PostgreSQLEngine) -> None:
     """More than the buffers between two processes hold, so that one that only sends would wait for ever."""
     text = "wide " * 400_000

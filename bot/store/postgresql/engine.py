@@ -32,6 +32,7 @@ from bot.store.postgresql.pipeline import Bound, Records
 from bot.store.postgresql.schema import migrate
 from bot.store.postgresql.statements import bound, storable
 from bot.store.purge import PURGE
+from bot.store.reads import Reads
 
 _READERS, _WRITERS = 4, 4
 """The most connections for each."""
@@ -94,8 +95,7 @@ class PostgreSQLEngine:
         self._readers = readers
         self._writers = writers
         self._patience = patience
-        self._asked: list[tuple[Bound, asyncio.Future[Rows]]] = []
-        self._reading: set[asyncio.Task[None]] = set()
+        self._reads = Reads(self._answers)
         self._running: set[asyncio.Task[Any]] = set()
         self._eraser = Eraser(self._purge_some, self._erased)
 
@@ -158,38 +158,7 @@ class PostgreSQLEngine:
             _log.info("the database is there")
 
     async def read(self, sql: str, **values: Value) -> Rows:
-        statement, answer = bound(sql, values), asyncio.get_running_loop().create_future()
-        self._asked.append((statement, answer))
-        if len(self._asked) == 1:
-            asyncio.get_running_loop().call_soon(self._ask)
-        rows: Rows = await answer
-        return rows
-
-    def _ask(self) -> None:
-        """Send the reads that were asked for in one turn of the loop."""
-        asked, self._asked = self._asked, []
-        task = asyncio.create_task(self._answer(asked))
-        self._reading.add(task)
-        task.add_done_callback(self._reading.discard)
-
-    async def _answer(self, asked: Sequence[tuple[Bound, asyncio.Future[Rows]]]) -> None:
-        async def query() -> list[Records | psycopg.Error]:
-            async with self._readers.pipeline() as pipeline:
-                return await pipeline.ask(*(statement for statement, _ in asked))
-
-        try:
-            answers: Sequence[Records | Exception] = await self._patiently(lambda: self._again(query))
-        except StoreError as error:
-            answers = [error] * len(asked)
-        for (_, answer), rows in zip(asked, answers, strict=True):
-            if answer.done():
-                continue
-            if isinstance(rows, psycopg.Error):
-                answer.set_exception(StoreError(advice(rows, self._name)))
-            elif isinstance(rows, Exception):
-                answer.set_exception(rows)
-            else:
-                answer.set_result(rows)
+        return await self._reads.read(bound(sql, values))
 
     async def write(self, sql: str, **values: Value) -> Rows:
         [rows] = await self.transaction((sql, values))
@@ -228,8 +197,7 @@ class PostgreSQLEngine:
         while self._running:
             await asyncio.wait(self._running)
         await self._eraser.drain()
-        for reading in self._reading:
-            reading.cancel()
+        await self._reads.close()
 
     def _begun(self, work: Coroutine[Any, Any, _T]) -> asyncio.Task[_T]:
         task = asyncio.create_task(work)
@@ -287,6 +255,14 @@ class PostgreSQLEngine:
                 if not lost:
                     raise
         raise StoreError(lost_answer(self._name) if lost else too_busy(self._name))
+
+    async def _answers(self, queries: Sequence[Bound]) -> Sequence[Rows | StoreError]:
+        async def ask() -> Sequence[Records | psycopg.Error]:
+            async with self._readers.pipeline() as pipeline:
+                return await pipeline.ask(*queries)
+
+        answers = await self._patiently(lambda: self._again(ask))
+        return [StoreError(advice(each, self._name)) if isinstance(each, psycopg.Error) else each for each in answers]
 
     async def _again(self, query: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
         """What a query answers, asked once more where its connection was lost."""

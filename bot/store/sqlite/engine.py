@@ -24,6 +24,7 @@ from bot.core.changes import Announcement, Changes
 from bot.core.errors import StoreError, StoreUnusable
 from bot.store.engine import Dialect, Lock, Rows, Statement, Value, Values
 from bot.store.erasing import Eraser
+from bot.store.reads import Reads
 from bot.store.sqlite.announcements import NOBODY_HEARS, Listener, told
 from bot.store.sqlite.connection import BEGIN_TO_WRITE, MEMORY, Connection, connect
 from bot.store.sqlite.erasing import FileEraser
@@ -72,6 +73,7 @@ class SQLiteEngine:
         self._write_lock = asyncio.Lock()
         self._waiting: list[_Write] = []
         self._committing: asyncio.Task[None] | None = None
+        self._reads = Reads(self._answers)
         erasing = FileEraser(file, partial(self._do, writer), self._write_lock)
         self._eraser = Eraser(erasing.step, erasing.finish)
         self._listener = Listener(self.delete_securely)
@@ -107,14 +109,18 @@ class SQLiteEngine:
         return _SURROGATE.sub("\ufffd", text)
 
     async def read(self, sql: str, **values: Value) -> Rows:
-        if self._file is None or not self._exclusive:
-            return await self._run(self._reader, sql, values)
+        return await self._reads.read((sql, values))
+
+    async def _answers(self, queries: Sequence[Statement]) -> Sequence[Rows | StoreError]:
+        hears = self._file is not None and self._exclusive
+
+        def fetch(connection: sqlite3.Connection) -> tuple[Sequence[sqlite3.Row], list[Rows | Exception]]:
+            return self._listener.unheard(connection) if hears else (), [_tried(connection, *each) for each in queries]
+
         # What is remembered of somebody is gone before anything is done with what is read.
-        unheard, rows = await self._do(
-            self._reader, lambda connection: (self._listener.unheard(connection), _fetch(connection, sql, values))
-        )
+        unheard, answers = await self._do(self._reader, fetch)
         self._listener.hear(unheard)
-        return rows
+        return [self._told(each) if isinstance(each, Exception) else each for each in answers]
 
     async def write(self, sql: str, **values: Value) -> Rows:
         [rows] = await self.transaction((sql, values))
@@ -168,6 +174,7 @@ class SQLiteEngine:
         while self._committing is not None:
             await asyncio.wait([self._committing])
         await self._eraser.drain()
+        await self._reads.close()
 
     async def _commit_waiting(self) -> None:
         try:
@@ -183,17 +190,23 @@ class SQLiteEngine:
 
     async def _commit_together(self, writes: Sequence[_Write]) -> bool:
         """Make one transaction of several writes. False: something failed, and none was made."""
+
+        def transaction(connection: sqlite3.Connection) -> sqlite3.Error | list[list[Rows]]:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+            except sqlite3.Error as error:
+                return error
+            return _commit(writes, connection)
+
         try:
-            await self._run(self._writer, "BEGIN IMMEDIATE")
-        except StoreError as error:
-            # Another program holds the lock, and this has been the wait for it.
-            for write in writes:
-                write.fail(error)
-            return True
-        try:
-            answers = await self._do(self._writer, partial(_commit, writes))
+            answers = await self._do(self._writer, transaction)
         except Exception:  # noqa: BLE001 - each is tried again by itself, and then its caller is told
             return False
+        if isinstance(answers, sqlite3.Error):
+            # Another program holds the lock, and this has been the wait for it.
+            for write in writes:
+                write.fail(self._told(answers))
+            return True
         for write, answer in zip(writes, answers, strict=True):
             write.succeed(answer)
         return True
@@ -219,14 +232,18 @@ class SQLiteEngine:
     async def _do(self, connection: Connection, work: Callable[[sqlite3.Connection], _T]) -> _T:
         try:
             return await connection.do(work)
-        except sqlite3.Error as error:
-            raise (StoreUnusable if is_damage(error) else StoreError)(advice(error, self._file)) from error
         except StoreError:
             raise
         except Exception as error:
-            # A value that SQLite cannot hold, or no memory: the driver's errors have no common class.
-            _log.exception("a database statement failed because of a bug")
-            raise StoreError(defect(error, self._file)) from error
+            raise self._told(error) from error
+
+    def _told(self, error: Exception) -> StoreError:
+        """What an error of the driver's says to people."""
+        if isinstance(error, sqlite3.Error):
+            return (StoreUnusable if is_damage(error) else StoreError)(advice(error, self._file))
+        # A value that SQLite cannot hold, or no memory: the driver's errors have no common class.
+        _log.error("a database statement failed because of a bug", exc_info=error)
+        return StoreError(defect(error, self._file))
 
 
 def _commit(writes: Sequence[_Write], connection: sqlite3.Connection) -> list[list[Rows]]:
@@ -239,6 +256,13 @@ def _commit(writes: Sequence[_Write], connection: sqlite3.Connection) -> list[li
             connection.execute("ROLLBACK")
         raise
     return answers
+
+
+def _tried(connection: sqlite3.Connection, sql: str, values: Values) -> Rows | Exception:
+    try:
+        return _fetch(connection, sql, values)
+    except Exception as error:  # noqa: BLE001 - it is told to whoever reads this, and the others go on
+        return error
 
 
 def _fetch(connection: sqlite3.Connection, sql: str, values: Values) -> Rows:
