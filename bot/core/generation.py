@@ -191,10 +191,12 @@ class ReplyGenerator:
                 return running.stop_outcome()
             key = self._settings.servers.key(model)
             # At once: each waits for a database server.
-            turn, known = await self._outages.during(
+            turn, known, stored = await self._outages.during(
                 running,
                 lambda: asyncio.gather(
-                    self._store.turns.of_attempt(running.attempt), self._store.token_statistics.of(key)
+                    self._store.turns.of_attempt(running.attempt),
+                    self._store.token_statistics.of(key),
+                    self._preparer.read(running, self._settings.context_tokens),
                 ),
             )
             if turn is None:
@@ -213,7 +215,9 @@ class ReplyGenerator:
                 moves_window = described is None and running.attempt.number == 1
                 most_pictures = await self._model.most_pictures(model)
                 await self.recent.add_to(running)
-                asking = Asking(turn, running, sink, model, key, system_prompt, known, moves_window, most_pictures)
+                asking = Asking(
+                    turn, stored, running, sink, model, key, system_prompt, known, moves_window, most_pictures
+                )
                 return await self._request(asking, may_be_blind=may_be_blind)
             finally:
                 if running.text == running.resumed_text:

@@ -17,7 +17,7 @@ from bot.core.outages import Outages
 from bot.core.pictures import PictureProblem, Pictures
 from bot.core.protocols import Store
 from bot.core.quotas import Contended, QuotaExceeded, Quotas, Reservation, Usage
-from bot.core.requests import Asking, Request
+from bot.core.requests import Asking, Request, Stored
 from bot.core.summaries import NO_SUMMARIES, WindowSummaries
 from bot.core.turns import Conversation, FailureReason, Outcome, StopReason, TurnState
 from bot.core.usage import Prices
@@ -87,7 +87,9 @@ class RequestPreparer:
         `spent` is what earlier requests used that it did not refuse.
         """
         running = asking.running
-        built_at = _now()
+        if asking.stored is not None and _now() - asking.stored.read_at > CONTEXT_MAX_AGE:
+            asking.stored = None
+        built_at = asking.stored.read_at if asking.stored else _now()
         # What a refusal or a quota leaves too little room for is not lost for the requests to come.
         moves_window = asking.moves_window and spent is None
         fitting = await self.context(asking, room.context, room.context, moves_window=moves_window)
@@ -177,8 +179,6 @@ class RequestPreparer:
 
     async def _built(self, asking: Asking, budget: int, window: int, moves_window: bool) -> Context:
         """The context without its pictures."""
-        # It includes the text so far of other people's running replies, so the store needs it.
-        await self._save(asking.turn.conversation)
         begins, fitting = await self._collected(asking, budget, window)
         return await self._moved(asking, budget, window, begins, fitting) if moves_window else fitting
 
@@ -213,16 +213,26 @@ class RequestPreparer:
         found = bounded(self._pictures.found((*sent_earlier, *sent_own)), sent_earlier, sent_own)
         fitting.show({**left_out, **found}, PictureProblem.UNAVAILABLE)
 
+    async def read(self, running: ActiveAttempt, budget: int) -> Stored:
+        """What is on record for a context of about so many tokens. Raises StoreError."""
+        # The context includes the text so far of other people's running replies, so the store needs it.
+        await self._save(running.prompt.conversation)
+        turn_id, prompt, read_at = running.attempt.turn_id, running.prompt, _now()
+        most_turns = min(max(PAGE_SIZE, budget // TYPICAL_TURN_TOKENS), MAX_PAGE_SIZE)
+        # At once: each waits for a database server.
+        window, notes, summaries = await asyncio.gather(
+            self._store.windows.earlier(turn_id, None, most_turns),
+            self._store.notes.texts_of(prompt.user_id, prompt.guild_id),
+            self._summaries_before(turn_id, None),
+        )
+        return Stored(window, most_turns, notes, summaries, read_at)
+
     async def _collected(self, asking: Asking, budget: int, window: int) -> tuple[int, Context]:
         """The number with which the window begins, and the context of the turns from there on that fit."""
         turn = asking.turn
-        limit = min(max(PAGE_SIZE, budget // TYPICAL_TURN_TOKENS), MAX_PAGE_SIZE)
-        # At once: each waits for a database server.
-        first, notes, summaries = await asyncio.gather(
-            self._store.windows.earlier(turn.id, None, limit),
-            self._store.notes.texts_of(turn.user_id, turn.guild_id),
-            self._summaries_before(turn.id, None),
-        )
+        stored = asking.stored or await self.read(asking.running, budget)
+        asking.stored = None
+        first, summaries, limit = stored.window, stored.summaries, stored.most_turns
         page = first
         if (first.turns or first.running) and summaries.begins not in (None, first.begins):
             # Another request has moved the window meanwhile. They are to be those before what was read of it.
@@ -231,7 +241,7 @@ class RequestPreparer:
             asking.system_prompt,
             turn,
             begun=asking.running.resumed_text,
-            notes=notes,
+            notes=stored.notes,
             recent=asking.running.prompt.recent,
             summaries=summaries,
             about_memory=self._about_memory,

@@ -308,7 +308,7 @@ class NoteStore(Protocol):
     """What users want the model to know about them."""
 
     async def texts_of(self, user_id: int | None, guild_id: int | None) -> Sequence[str]:
-        """The notes of a user in a guild, or (None) in the user's DM, oldest first."""
+        """The notes of a user in a guild, or (None) in the user's DM, oldest first, for a question of the user's."""
         ...
 
 

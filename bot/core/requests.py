@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bot.core import context
@@ -11,7 +12,21 @@ from bot.core.model_events import TokenStatistics
 from bot.core.pictures import PictureProblem
 from bot.core.protocols import ReplySink
 from bot.core.quotas import QuotaExceeded
-from bot.core.turns import Turn
+from bot.core.summaries import WindowSummaries
+from bot.core.turns import ContextPage, Turn
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What is on record of a conversation for the context of a request: the latest turns of its window first."""
+
+    window: ContextPage
+    most_turns: int
+    """The turns that were read of the window at the most."""
+    notes: Sequence[str]
+    summaries: WindowSummaries
+    read_at: float
+    """On the event loop's clock."""
 
 
 @dataclass(slots=True)
@@ -19,6 +34,8 @@ class Asking:
     """What the requests of one attempt share. `learned` changes with what the server counts."""
 
     turn: Turn
+    stored: Stored | None
+    """For the first context, while it is new."""
     running: ActiveAttempt
     sink: ReplySink
     model: str

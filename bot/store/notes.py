@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from bot.core.records import Note, NoteResult
 from bot.core.usage import DAY
-from bot.store.engine import Lock, Value
+from bot.store.engine import Lock, Rows, Value
 from bot.store.part import Part
 
 MOST_CHARACTERS = 1000
@@ -14,11 +14,6 @@ MOST_CHARACTERS = 1000
 MOST_NOTES = 20
 """Notes of a user in one place: each has a button, and a message on Discord has at most 25."""
 
-USED = f"""
-    UPDATE notes SET used_at = :now WHERE user_id = :user_id AND coalesce(guild_id, 0) = coalesce(:guild, 0)
-      AND used_at <= :now - {DAY}
-    """
-"""SQL that notes a question of a user in a guild or DM, for the deletion of what nobody uses. At most once a day."""
 _HERE = "user_id = :user AND coalesce(guild_id, 0) = coalesce(:guild, 0)"
 """SQL condition for the notes of a user in a guild or DM. No guild has the id 0."""
 
@@ -27,12 +22,25 @@ class NoteStore(Part):
     """The notes of users. A `guild_id` of None stands for the user's DM. A reset keeps them."""
 
     async def texts_of(self, user_id: int | None, guild_id: int | None) -> Sequence[str]:
-        return () if user_id is None else [note.text for note in await self.of(user_id, guild_id)]
+        if user_id is None:
+            return ()
+        rows, long_ago = await self._of(user_id, guild_id), self._now() - DAY
+        if any(row["used_at"] <= long_ago for row in rows):
+            # For the deletion of what nobody uses, which counts in months.
+            await self._engine.write(
+                f"UPDATE notes SET used_at = :now WHERE {_HERE}", user=user_id, guild=guild_id, now=self._now()
+            )
+        return [row["text"] for row in rows]
 
     async def of(self, user_id: int, guild_id: int | None) -> Sequence[Note]:
         """A user's notes in one place, oldest first."""
-        rows = await self._engine.read(f"SELECT * FROM notes WHERE {_HERE} ORDER BY id", user=user_id, guild=guild_id)
-        return [Note(row["id"], row["guild_id"], row["created_at"], row["text"]) for row in rows]
+        return [
+            Note(row["id"], row["guild_id"], row["created_at"], row["text"])
+            for row in await self._of(user_id, guild_id)
+        ]
+
+    async def _of(self, user_id: int, guild_id: int | None) -> Rows:
+        return await self._engine.read(f"SELECT * FROM notes WHERE {_HERE} ORDER BY id", user=user_id, guild=guild_id)
 
     async def everywhere(self, user_id: int) -> Sequence[Note]:
         """A user's notes in all places, oldest first."""

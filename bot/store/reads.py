@@ -14,7 +14,7 @@ _Waiting: TypeAlias = list[tuple[_Query, "asyncio.Future[Rows]"]]
 
 
 class Reads(Generic[_Query]):
-    """The reads of one engine. Those of one turn of the event loop share a way to the database and back.
+    """The reads of one engine. Those of one or two turns of the event loop share a way to the database and back.
 
     `answer` runs queries: it returns the rows or the error of each, or raises what concerns all of them.
     """
@@ -28,7 +28,8 @@ class Reads(Generic[_Query]):
         """The rows of a query. Raises StoreError."""
         loop = asyncio.get_running_loop()
         if not self._waiting:
-            loop.call_soon(self._begin)
+            # A turn later, so that those of a `gather` within another one come along.
+            loop.call_soon(loop.call_soon, self._begin)
         rows: asyncio.Future[Rows] = loop.create_future()
         self._waiting.append((query, rows))
         return await rows

@@ -20,7 +20,6 @@ from bot.store.engine import Engine, Lock, Value
 from bot.store.files import prompt_in, with_files_of
 from bot.store.hourly_questions import AT_LIMIT, exceeded_questions
 from bot.store.names import keeping
-from bot.store.notes import USED
 from bot.store.part import ALL
 from bot.store.people import FORGOTTEN_QUOTE
 from bot.store.pictures import keeping as keeping_pictures
@@ -129,7 +128,6 @@ class TurnStore(TurnReader):
             (_BEGIN, values),
             *mentions,
             *pictures,
-            (USED, values),
             locks=_locks(prompt),
         )
         if begun:

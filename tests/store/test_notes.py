@@ -97,8 +97,9 @@ async def test_note_goes_to_the_last_byte(path: Path, clock: Clock, act: str) ->
             await store.retention.prune(unused_days=90)
         else:
             clock.now += 80 * DAY
-            await store.turns.begin(Prompt(on_discord(1), 1, "Why?", BO, guild_id=OTHER))
-            await store.turns.begin(Prompt(on_discord(2), 2, "Why?", CLEO, guild_id=OTHER))
+            # As the questions of both in another guild do.
+            await store.notes.texts_of(BO, OTHER)
+            await store.notes.texts_of(CLEO, OTHER)
             clock.now += 9 * DAY
             await store.retention.prune(unused_days=90)
             assert len(await store.notes.of(BO, GUILD)) == 2
