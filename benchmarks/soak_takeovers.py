@@ -186,7 +186,10 @@ class Takeovers:
         for number, log in self._logs().items():
             self._read_on(number, log)
         free = [number for number, up in self._stands_by.items() if up and number not in self.frozen]
-        for loss in self._losses.values():
+        for shard, loss in self._losses.items():
+            if loss.taken_by and self._ready.get(shard, 0.0) > loss.taken_at:
+                # Its session has begun, which only the database does not tell yet.
+                continue
             if why := self._excuse(loss, free, away=rows is None):
                 loss.not_counted[why] += now - last
             elif not loss.taken_by and len(free) == 1:
