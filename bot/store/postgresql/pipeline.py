@@ -85,10 +85,7 @@ class Pipeline:
         self._rows = Transformer(connection)
         self._statements: dict[str, _Statement] = {}
         self._prepared = 0
-        self._results: list[list[pq.abc.PGresult]] = []
-        """What was answered, up to each end of a transaction."""
-        self._due = 0
-        """Ends of transactions that are still to come."""
+        self._results: list[pq.abc.PGresult] = []
         self._answered: asyncio.Future[None] | None = None
         """None: nothing is asked."""
         self._loop = asyncio.get_running_loop()
@@ -107,26 +104,23 @@ class Pipeline:
         await self._connection.close()
 
     async def ask(self, *statements: Bound) -> list[Records | psycopg.Error]:
-        """What each statement answers, or its error. Each is a transaction of its own, unless BEGIN was among them.
-
-        Raises psycopg.Error where the connection is lost.
-        """
-        sent = []
-        self._libpq.enter_pipeline_mode()
-        for statement in statements:
-            sent.append(self._send(statement))
-            self._libpq.pipeline_sync()
-        results, lost = await self._exchange(len(statements))
+        """What each statement answers, or its error. Raises psycopg.Error where the connection is lost."""
+        sent, results, lost = await self._exchange(statements)
         if lost is not None:
             raise lost
         answers: list[Records | psycopg.Error] = []
-        for statement, each, of_each in zip(statements, sent, results, strict=True):
-            try:
-                answers += self._read([each], of_each)
-            except psycopg.errors.FeatureNotSupported as error:
-                answers += await self.ask(statement) if each.name and not each.is_new else [error]
-            except psycopg.Error as error:
-                answers.append(error)
+        try:
+            for rows in self._read(sent, results):
+                answers.append(rows)  # noqa: PERF402 - those before an error count too
+        except psycopg.Error as error:
+            if len(answers) == len(statements):
+                raise  # it is the commit that fails
+            failed = sent[len(answers)]
+            changed = isinstance(error, psycopg.errors.FeatureNotSupported) and failed.name and not failed.is_new
+            answers += [] if changed else [error]
+        if len(answers) < len(statements):
+            # What stands behind one that fails was not looked at.
+            answers += await self.ask(*statements[len(answers) :])
         return answers
 
     async def run(self, sql: str) -> Records:
@@ -142,19 +136,14 @@ class Pipeline:
         Raises psycopg.Error where it is undone, and where the connection is lost: then it may have been committed, and
         the answers are those that have come.
         """
-        self._libpq.enter_pipeline_mode()
-        sent = [self._send(statement) for statement in statements]
         # The answers go out before the commit: whoever loses the connection with its answer has those already.
-        self._libpq.send_flush_request()
-        self._libpq.pipeline_sync()
-        results, lost = await self._exchange(1)
-        for rows in self._read(sent, results[0]):
+        sent, results, lost = await self._exchange(statements, answers_first=True)
+        for rows in self._read(sent, results):
             answers.append(rows)  # noqa: PERF402 - those before an error count too
         if lost is not None:
             raise lost
 
-    def _send(self, statement: Bound) -> _Sent:
-        sql, values = statement
+    def _send(self, sql: str, values: Sequence[Value]) -> _Sent:
         known = self._statements.get(sql)
         if known is None:
             if len(self._statements) >= _MOST_KNOWN:
@@ -174,19 +163,28 @@ class Pipeline:
             self._libpq.send_query_params(sql.encode(), parameters, param_formats=formats)
         return _Sent(known, name, is_new)
 
-    async def _exchange(self, ends: int) -> tuple[Sequence[Sequence[pq.abc.PGresult]], psycopg.Error | None]:
-        """Send what is to be sent. Returns the results of each transaction, and the error if the connection is lost."""
-        self._results, self._due = [[]], ends
-        self._answered = self._loop.create_future()
+    async def _exchange(
+        self, statements: Sequence[Bound], *, answers_first: bool = False
+    ) -> tuple[Sequence[_Sent], Sequence[pq.abc.PGresult], psycopg.Error | None]:
+        """Send statements as one transaction. Returns what has come of it, and the error if the connection is lost.
+
+        `answers_first`: the server is to send the answers before it commits.
+        """
+        self._results, self._answered = [], self._loop.create_future()
+        self._libpq.enter_pipeline_mode()
+        sent = [self._send(sql, values) for sql, values in statements]
         try:
+            if answers_first:
+                self._libpq.send_flush_request()
+            self._libpq.pipeline_sync()
             if self._libpq.flush():
                 self._loop.add_writer(self._socket, self._flush)
             await self._answered
             self._libpq.exit_pipeline_mode()
         except psycopg.Error as error:
-            return self._results, error
+            return sent, self._results, error
         self._answered = None
-        return self._results[:ends], None
+        return sent, self._results, None
 
     def _flush(self) -> None:
         try:
@@ -202,20 +200,16 @@ class Pipeline:
             return
         try:
             self._libpq.consume_input()
-            while self._due and not self._libpq.is_busy():
+            while not self._answered.done() and not self._libpq.is_busy():
                 result = self._libpq.get_result()
                 if result is None:
                     continue
                 if result.status == pq.ExecStatus.PIPELINE_SYNC:
-                    self._results.append([])
-                    self._due -= 1
+                    self._answered.set_result(None)
                 else:
-                    self._results[-1].append(result)
+                    self._results.append(result)
         except psycopg.Error as error:
             self._lose(error)
-        else:
-            if not self._due and not self._answered.done():
-                self._answered.set_result(None)
 
     def _lose(self, error: psycopg.Error) -> None:
         self._stop_listening()
