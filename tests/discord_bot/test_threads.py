@@ -379,6 +379,7 @@ IN_PARTS = ["The first part. ", *("word " * 5 for _ in range(100))]
 HERE = "-# I can't write in <#{}> any more, so my answer is here."
 
 
+@pytest.mark.virtual_time
 @pytest.mark.parametrize("where", ["in a thread on it", "in a thread"])
 @pytest.mark.parametrize("begun", [False, True], ids=["before the answer", "in its middle"])
 @pytest.mark.parametrize("happens", [locks, closes, shuts_out])
