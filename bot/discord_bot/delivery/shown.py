@@ -82,6 +82,8 @@ class ShownMessages:
         edited = self._messages[action.part : action.part + 1]
         if any(shown.wanted is not None for shown in edited):
             return False
+        # Its deletion may not be on record, and finds out whether the message is gone.
+        self._undeleted += [shown.message_id for shown in edited]
         del self._messages[action.part : action.part + 1]
         return True
 

@@ -203,6 +203,8 @@ async def test_bots_own_deletion_is_no_deleted_reply(
     async with start() as world:
         await discord.wait_for(lambda: len(shown(discord)) == 2)
         await world.idle()
+        # What is gone stays on no record.
+        await world.until(lambda: world.store.deliveries.stale(left.attempt.turn_id), [])
     assert shown(discord) == [("first " * 200).strip(), ("second " * 100).strip()]
 
 
