@@ -16,7 +16,11 @@ from bot.core.turns import Attempt, Conversation, StopReason
 
 
 class Forgetting:
-    """What one process forgets. `running` are its attempts under way, and `recent` what goes along with them."""
+    """Deletes conversations and people from the store, and stops the attempts of this process that they are part of.
+
+    `running` are all attempts of this process that have not ended. `recent` has the messages of a channel that are sent
+    to the model with a question.
+    """
 
     def __init__(
         self,

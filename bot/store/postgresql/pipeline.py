@@ -87,7 +87,7 @@ class Pipeline:
         self._prepared = 0
         self._results: list[pq.abc.PGresult] = []
         self._answered: asyncio.Future[None] | None = None
-        """None: nothing is asked."""
+        """Done once the server has answered all statements that were sent. None: no statement was sent."""
         self._loop = asyncio.get_running_loop()
         self._socket = self._libpq.socket
         self._listens = True
@@ -104,7 +104,7 @@ class Pipeline:
         await self._connection.close()
 
     async def ask(self, *statements: Bound) -> list[Records | psycopg.Error]:
-        """What each statement answers, or its error. Raises psycopg.Error where the connection is lost."""
+        """The rows of each statement, or its error. Raises psycopg.Error where the connection is lost."""
         sent, results, lost = await self._exchange(statements)
         if lost is not None:
             raise lost
@@ -124,7 +124,10 @@ class Pipeline:
         return answers
 
     async def run(self, sql: str) -> Records:
-        """What one statement answers, outside of any transaction or in that which is open. Raises psycopg.Error."""
+        """The rows of one statement without parameters. Raises psycopg.Error.
+
+        BEGIN opens a transaction, of which the statements after it are a part until COMMIT.
+        """
         [answer] = await self.ask((sql, ()))
         if isinstance(answer, psycopg.Error):
             raise answer
