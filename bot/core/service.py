@@ -252,15 +252,17 @@ class ConversationService:
             asked_in=turn.asked_in,
         )
         with self._queues.place(turn.conversation, turn.user_id, accepted=True) as turn_has_come:
-            ended = Attempt(turn.id, turn.attempt)
-            attempt = await self._store.turns.reopen(
-                ended,
+            reopen = partial(
+                self._store.turns.reopen,
+                Attempt(turn.id, turn.attempt),
                 turn.state,
                 user_id=user_id,
                 hourly_limit=self._hourly_limit,
                 reads_history=reads_history,
                 recovery=recovery,
             )
+            # Nobody else recovers a turn: what is there was made by an earlier call, which had no answer.
+            attempt = await self._begun(reopen, partial(self._reopened, turn), first_try=not recovery)
             if attempt is None:
                 return None
             if isinstance(attempt, QuotaExceeded):
@@ -277,20 +279,38 @@ class ConversationService:
 
     async def _begin(self, prompt: Prompt) -> Attempt | QuotaExceeded | None:
         """Commit a prompt, as `TurnStore.begin` does, once the database takes it. Raises StoreError."""
-        tries = 0
+        begin = partial(self._store.turns.begin, prompt, self._hourly_limit)
+        return await self._begun(begin, partial(self._store.turns.begun, prompt))
 
-        async def begin() -> Attempt | QuotaExceeded | None:
-            nonlocal tries
-            tries += 1
-            attempt = await self._store.turns.begin(prompt, self._hourly_limit)
-            if tries > 1 and not isinstance(attempt, Attempt):
-                # A try without an answer may have been made all the same.
-                begun = await self._store.turns.begun(prompt)
+    async def _reopened(self, turn: Turn) -> Attempt | None:
+        """The attempt after the one of a turn, if it has begun and not ended."""
+        following = Attempt(turn.id, turn.attempt + 1)
+        return None if await self._store.turns.of_attempt(following) is None else following
+
+    async def _begun(
+        self,
+        begin: Callable[[], Awaitable[Attempt | QuotaExceeded | None]],
+        find: Callable[[], Awaitable[Attempt | None]],
+        *,
+        first_try: bool = True,
+    ) -> Attempt | QuotaExceeded | None:
+        """Commit an attempt, once the database takes it. Raises StoreError.
+
+        A try without an answer may have been made all the same. So a further one has to `find` what is there already.
+        """
+        is_first = first_try
+
+        async def try_once() -> Attempt | QuotaExceeded | None:
+            nonlocal is_first
+            may_be_there, is_first = not is_first, False
+            attempt = await begin()
+            if may_be_there and not isinstance(attempt, Attempt):
+                begun = await find()
                 if begun is not None and begun not in self._running:
                     return begun
             return attempt
 
-        return await self._in_time(begin)
+        return await self._in_time(try_once)
 
     async def _in_time(self, work: Callable[[], Awaitable[_T]]) -> _T:
         """Do some of what comes before a prompt is on record, once the database takes it. Raises StoreError."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from bot.core.quotas import QuotaExceeded, Quotas, Usage
 from bot.core.turns import Attempt, Outcome, Prompt, StopReason, TurnState
 from bot.store import Store
 from tests.core.test_saving import Away, Gated, stored
-from tests.talking import Model, Talk, conversations
+from tests.talking import HERE, Model, Talk, conversations
 from tests.waiting import until
 
 pytestmark = pytest.mark.virtual_time
@@ -42,6 +43,34 @@ async def test_question_whose_commit_had_no_answer_is_answered_once(
         assert lost == 0
         assert await stored(store) == [("complete", "Yes.", 1)]
         assert len(model.asked) == 1
+
+
+@pytest.mark.parametrize("recovery", [False, True])
+async def test_attempt_whose_commit_had_no_answer_is_made_once(
+    store: Store, monkeypatch: pytest.MonkeyPatch, recovery: bool
+) -> None:
+    reopen, lost = store.turns.reopen, 1
+
+    async def reopening(ended: Attempt, expected: TurnState, **more: Any) -> Attempt | QuotaExceeded | None:
+        nonlocal lost
+        reopened = await reopen(ended, expected, **more)
+        if lost:
+            lost -= 1
+            raise StoreError("may or may not have been made")
+        return reopened
+
+    monkeypatch.setattr(store.turns, "reopen", reopening)
+    model = Model()
+    async with conversations(store, model, allowances=Quotas(hourly_questions_per_user=2)) as core:
+        talk = Talk(core, model, store)
+        model.replies = [["Perhaps."], ["Yes.", Usage(20, 3)]]
+        await talk.say("Hi")
+        [turn] = await store.turns.history(HERE, 1)
+        assert await talk.again(turn, recovery=recovery) == YES
+        assert lost == 0
+        assert await stored(store) == [("complete", "Yes.", 1)]
+        assert len(model.asked) == 2
+        assert await talk.again(turn) is None, "it has ended since"
 
 
 @pytest.mark.parametrize("write", ["turns.begin", "quotas.reserve"])

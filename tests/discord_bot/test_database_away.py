@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import aiohttp
 import pytest
@@ -15,6 +16,7 @@ import pytest
 from bot.core.channel_settings import WithoutMention
 from bot.core.errors import StoreError
 from bot.core.gate import Gate
+from bot.core.outages import AWAY_FOR
 from bot.discord_bot.delivery.records import RETRY_EVERY, ReplyRecord
 from bot.standin.entities import Intent, Message, MessageType
 from bot.standin.faults import ServerError
@@ -371,6 +373,32 @@ async def test_broken_off_turn_is_tried_again_after_an_outage(
         await world.idle()
     assert discord.bot_messages(discord.general) == left.messages
     assert not any("save" in each.content for each in left.messages[0].shown)
+
+
+async def test_broken_off_turn_is_tried_again_where_the_answer_to_that_was_lost(
+    discord: DiscordStandin, model: ModelStandin, start: Start, file: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The connection is lost with all that the database says of it, and the database stays away for a while."""
+    left = await leave(discord, file, "Half of it")
+    model.default = Reply("The whole answer.")
+    reopen, away_until = TurnStore.reopen, math.inf
+
+    async def reopening(*details: Any, **more: Any) -> object:
+        nonlocal away_until
+        now = asyncio.get_running_loop().time()
+        if away_until < math.inf and now >= away_until:
+            return await reopen(*details, **more)
+        if away_until == math.inf:
+            await reopen(*details, **more)
+            away_until = now + 1.5 * AWAY_FOR
+        raise StoreError("may or may not have been made")
+
+    monkeypatch.setattr(TurnStore, "reopen", reopening)
+    async with start() as world:
+        await discord.wait_for(lambda: shown(discord) == ["The whole answer."])
+        await world.idle()
+    assert discord.bot_messages(discord.general) == left.messages
+    assert len(model.requests) == 1
 
 
 async def test_owner_is_told_of_a_shutdown_after_an_outage(
