@@ -169,9 +169,9 @@ async def test_reply_that_ends_while_the_database_is_away_is_whole_however_long_
     finish = asyncio.Event()
     async with start_process("auto") as first:
         await discord.ready()
-        model.script.append(Raw([say("Because "), finish, say("of the sea."), STOP + DONE]))
+        model.script.append(Raw([say("Because "), say("of the sea."), finish, STOP + DONE]))
         await ask(discord, "why?")
-        await reply(discord, discord.general, "Because".__eq__)
+        await reply(discord, discord.general, "Because of the sea.".__eq__)
         await asyncio.to_thread(postgresql_server.stop)
         try:
             finish.set()
