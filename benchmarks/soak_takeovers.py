@@ -1,8 +1,9 @@
 """How long shards of a soak were without a process when one was lost, and why.
 
 A takeover lasts from the end of the connection that held the shard's lock, as the database tells it, until another
-process has a session of the shard. What no process could use is not counted: while the database was away, while no
-process stood by that could run, and while the one that had taken over was frozen.
+process has a session of the shard. What no process could use is not counted: while the database was away, and what of
+the wait for the holder was over when it went, since that wait begins anew at its return; while no process stood by that
+could run, and while the one that had taken over was frozen.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ _LOOK_EVERY = 0.1
 _ANSWER = 1.0
 """Seconds for the database to answer, after which it counts as away."""
 _DATABASE, _STANDBY, _FROZEN = "the database was away", "no process stood by", "the one that took over was frozen"
+_ANEW = "the wait for the holder had begun before the database went"
 _ANOTHER, _REFUSED = "the only one that stood by took another shard", "Discord refused what a start needs"
 _ASKED_FIRST = ("/users/@me", "/gateway/bot")
 _LOCKED = f"{SERVED} AND granted AND objid::bigint = shard"
@@ -192,6 +194,10 @@ class Takeovers:
                 continue
             if why := self._excuse(loss, free, away=rows is None):
                 loss.not_counted[why] += now - last
+                if why == _DATABASE and not loss.taken_by:
+                    # At its return all locks are gone, and each shard waits for its holder anew.
+                    loss.not_counted[_ANEW] += now - loss.at - sum(loss.not_counted.values())
+                    loss.only.clear()
             elif not loss.taken_by and len(free) == 1:
                 loss.only[free[0]] += now - last
         if rows is None:
