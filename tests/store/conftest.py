@@ -39,6 +39,12 @@ async def engine(request: pytest.FixtureRequest, path: Path) -> AsyncIterator[En
 
 
 @pytest.fixture
+def name(postgresql_url: str) -> str:
+    """The name of the test's database."""
+    return postgresql_url.removeprefix("postgresql:///").partition("?")[0]
+
+
+@pytest.fixture
 def database(engine: Engine) -> SQLiteEngine:
     assert isinstance(engine, SQLiteEngine)
     return engine

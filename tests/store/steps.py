@@ -7,7 +7,7 @@ import os
 import sqlite3
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from bot.core.errors import StoreUnusable
+from bot.core.errors import StoreError, StoreUnusable
 from bot.core.turns import Attempt, Conversation, Outcome, Prompt, Turn, TurnState
 from bot.store import Store
 from bot.store.databases import Database, DatabaseServer
@@ -195,3 +195,13 @@ async def contents(store: Store) -> list[tuple[object, ...]]:
     """All rows of all tables."""
     tables = await store.engine.read("SELECT name FROM sqlite_schema WHERE type = 'table'")
     return [tuple(row) for [name] in tables for row in await store.engine.read(f"SELECT * FROM {name}")]
+
+
+async def told(work: Awaitable[object]) -> str:
+    """The sentence of the error that something ends in."""
+    with pytest.raises(StoreError) as caught:
+        await work
+    sentence = str(caught.value)
+    assert "\n" not in sentence
+    assert sentence.endswith(".")
+    return sentence

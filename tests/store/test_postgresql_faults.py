@@ -6,30 +6,23 @@ import asyncio
 import gc
 import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
-from urllib.parse import quote
 
 import psycopg
 import pytest
 
-from bot.core.errors import StoreError, StoreUnusable
+from bot.core.errors import StoreError
 from bot.core.turns import Attempt, Prompt
 from bot.store import Store
 from bot.store.engine import Statement
-from bot.store.postgresql import PostgreSQLEngine, open_store
+from bot.store.postgresql import open_store
 from tests.postgresql import Server
-from tests.store.steps import HERE, begin
+from tests.store.steps import HERE, begin, told
 from tests.waiting import until
 
 NOTE = "INSERT INTO notices (key, until) VALUES (:key, 1) RETURNING key"
-
-
-@pytest.fixture
-def name(postgresql_url: str) -> str:
-    """The name of the test's database."""
-    return postgresql_url.removeprefix("postgresql:///").partition("?")[0]
 
 
 @pytest.fixture
@@ -52,16 +45,6 @@ async def works(store: Store) -> bool:
     except StoreError:
         return False
     return True
-
-
-async def told(work: Awaitable[object]) -> str:
-    """The sentence of the error that something ends in."""
-    with pytest.raises(StoreError) as caught:
-        await work
-    sentence = str(caught.value)
-    assert "\n" not in sentence
-    assert sentence.endswith(".")
-    return sentence
 
 
 async def test_restart_between_two_calls_is_not_noticed(store: Store, postgresql_server: Server) -> None:
@@ -215,6 +198,29 @@ async def _turns(store: Store) -> AsyncIterator[int]:
         yield row["id"]
 
 
+async def test_answers_of_a_transaction_are_known_before_it_is_committed(
+    distant: Store, proxy: Proxy, postgresql_server: Server
+) -> None:
+    """Whoever loses the connection while the commit waits for a standby finds the answers when it was made."""
+    await note(distant, "before")
+    held = "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+    _settings(postgresql_server, "SET synchronous_standby_names = 'nobody'")
+    try:
+        writing = asyncio.create_task(note(distant, "a"))
+        await until(lambda: bool(postgresql_server.execute(held)))
+        for connection in proxy.served:
+            connection.cancel()
+    finally:
+        _settings(postgresql_server, "RESET synchronous_standby_names")
+    assert await writing == ["a"]
+    assert sorted(await notes(distant)) == ["a", "before"]
+
+
+def _settings(server: Server, change: str) -> None:
+    server.execute(f"ALTER SYSTEM {change}")
+    server.execute("SELECT pg_reload_conf()")
+
+
 async def test_commit_without_any_answer_is_not_made_again(distant: Store, proxy: Proxy) -> None:
     # The first byte of the answers to a transaction: that to the parsing of its first statement.
     proxy.cut_answer = b"1\x00\x00\x00\x04"
@@ -341,150 +347,6 @@ async def test_standby_is_a_sentence_and_the_next_server_is_found(
     await until(lambda: works(store))
     await note(store, "c")
     assert await notes(store) == ["a", "c"]
-
-
-@pytest.fixture
-def roles(postgresql_server: Server, name: str) -> Iterator[None]:
-    """A user with a password, and one without rights."""
-    hba = postgresql_server.folder / "data" / "pg_hba.conf"
-    before = hba.read_text()
-    hba.write_text(f"local all locked scram-sha-256\n{before}")
-    postgresql_server.execute("SELECT pg_reload_conf()")
-    postgresql_server.execute("CREATE ROLE locked LOGIN PASSWORD 'right'")
-    postgresql_server.execute("CREATE ROLE plain LOGIN")
-    yield
-    hba.write_text(before)
-    postgresql_server.execute("SELECT pg_reload_conf()")
-    postgresql_server.execute("DROP ROLE locked")
-    postgresql_server.execute("DROP ROLE plain")
-
-
-@pytest.mark.parametrize(
-    ("user", "database", "before", "sentence"),
-    [
-        ("locked:hunter2", "{name}", "", "refuses the password or the user: correct them in DATABASE_URL."),
-        ("locked", "{name}", "", "asks for a password: put it into DATABASE_URL."),
-        ("nobody:hunter2", "{name}", "", "does not know the user: correct it in DATABASE_URL, or use createuser."),
-        ("plain:hunter2", "none", "", "does not exist: create it with createdb, or correct its name in DATABASE_URL."),
-        ("plain:hunter2", "postgres", "", "does not let this user make or change tables"),
-        ("plain:hunter2", "{name}", "ALTER DATABASE {name} CONNECTION LIMIT 0", "has no connection left for the bot"),
-    ],
-)
-@pytest.mark.usefixtures("roles")
-async def test_connection_that_is_refused_is_a_sentence(
-    postgresql_server: Server,
-    name: str,
-    user: str,
-    database: str,
-    before: str,
-    sentence: str,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    if before:
-        postgresql_server.execute(before.format(name=name))
-    url = f"postgresql://{user}@/{database.format(name=name)}?host={quote(str(postgresql_server.folder))}"
-    said = await told(PostgreSQLEngine.open(url, serving=True).__aenter__())
-    assert said.startswith(f"The database {database.format(name=name)} on ")
-    assert sentence in said
-    assert "hunter2" not in said + caplog.text
-
-
-@pytest.mark.parametrize(
-    ("url", "sentence"),
-    [
-        ("postgresql://bot:hunter2@127.0.0.1:1/parley", "127.0.0.1:1 does not accept connections: start the server"),
-        ("postgresql:///parley?host=/nowhere&password=hunter2", "correct the socket's folder in DATABASE_URL"),
-        ("postgresql://bot:hunter2@db.invalid/parley", "has a host that is not known: correct it in DATABASE_URL"),
-        ("postgresql://bot:hunter2@localhost:x/parley", "has a port that is no number: correct it in DATABASE_URL"),
-        ("postgresql://bot:hunter2@db/parley?no=1", "cannot be read: use postgresql://USER:PASSWORD@HOST/DATABASE."),
-    ],
-)
-async def test_server_that_is_not_there_is_a_sentence(url: str, sentence: str) -> None:
-    said = await told(PostgreSQLEngine.open(url, serving=True).__aenter__())
-    assert sentence in said
-    assert "hunter2" not in said
-
-
-WRONG_SETTINGS = [
-    "postgresql://bot:hunter2@localhost:x/parley",
-    "postgresql://bot:hunter2@localhost:99999/parley",
-    "postgresql://bot:hunter2@localhost:1/parley?sslmode=on",
-    "postgresql://bot:hunter2@localhost:1/parley?keepalives_idle=long",
-    "postgresql:///parley?service=nowhere",
-    "postgresql:///parley?sslrootcert=/nowhere&sslmode=verify-full&host=localhost&port={port}",
-]
-PASSING = ["the database system is starting up", "sorry, too many clients already", "terminating connection due to", ""]
-LASTING = [
-    'password authentication failed for user "bot"',
-    'Peer authentication failed for user "bot"',
-    'database "parley" does not exist',
-    "Passwort-Authentifizierung für Benutzer »bot« fehlgeschlagen",
-]
-THIS_SERVER = "postgresql://bot:hunter2@localhost:{port}/parley"
-
-
-@pytest.mark.parametrize(
-    ("url", "words", "is_waited_for"),
-    [
-        *((url, "", False) for url in WRONG_SETTINGS),
-        *((THIS_SERVER, words, True) for words in PASSING),
-        *((THIS_SERVER, words, False) for words in LASTING),
-        ("postgresql://bot@localhost:1/parley", "", True),
-        ("postgresql:///parley?host=/nowhere", "", True),
-        ("postgresql://bot@db.invalid/parley", "", True),
-    ],
-)
-async def test_what_only_a_person_can_mend_is_not_waited_for(url: str, words: str, is_waited_for: bool) -> None:
-    async def refuse(client: asyncio.StreamReader, answers: asyncio.StreamWriter) -> None:
-        """A server that says why it takes no connection, or nothing."""
-        while await client.read(8) == b"\0\0\0\x08\x04\xd2\x16\x2f":
-            answers.write(b"N")  # no encryption
-        if words:
-            body = f"SFATAL\0M{words}\0\0".encode()
-            answers.write(b"E" + (len(body) + 4).to_bytes(4) + body)
-        answers.close()
-
-    async with await asyncio.start_server(refuse, "localhost", 0) as server:
-        port = server.sockets[0].getsockname()[1]
-        with pytest.raises(StoreError) as caught:
-            await PostgreSQLEngine.open(url.format(port=port), serving=True).__aenter__()
-    assert isinstance(caught.value, StoreUnusable) is not is_waited_for, caught.value
-    assert "\n" not in str(caught.value)
-    assert "hunter2" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("change", "sentence"),
-    [
-        ("UPDATE schema_version SET version = 9999", "was written by a newer version of this bot"),
-        ("DROP TABLE schema_version", "has tables of another program: make a database for this bot alone"),
-    ],
-)
-async def test_database_that_is_not_ours_is_left_alone(
-    postgresql_server: Server, postgresql_url: str, name: str, change: str, sentence: str
-) -> None:
-    postgresql_server.execute(change, name)
-    tables = "SELECT count(*) FROM pg_tables"
-    before = postgresql_server.execute(tables, name)
-    with pytest.raises(StoreUnusable, match=sentence):
-        async with open_store(postgresql_url, serving=True):
-            pass
-    assert postgresql_server.execute(tables, name) == before
-
-
-@pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
-async def test_database_that_cannot_hold_every_text_is_a_sentence(postgresql_server: Server, encoding: str) -> None:
-    name = f"in_{encoding.lower()}"
-    postgresql_server.execute(f"CREATE DATABASE {name} ENCODING '{encoding}' LOCALE 'C' TEMPLATE template0")
-    said = await told(PostgreSQLEngine.open(postgresql_server.url(name), serving=True).__aenter__())
-    assert f"keeps texts in the encoding {encoding}: make one with `createdb" in said
-
-
-async def test_older_server_is_a_sentence(postgresql_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bot.store.postgresql.connection.OLDEST", 99)
-    with pytest.raises(StoreUnusable, match="and 99 is needed: use a newer server"):
-        async with open_store(postgresql_url, serving=True):
-            pass
 
 
 async def test_deadlock_is_tried_again(store: Store) -> None:

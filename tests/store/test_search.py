@@ -186,7 +186,7 @@ async def _fill(store: Store, turns: int, prompts: dict[int, str]) -> None:
     await begin(store, turns + 1)
     await store.retention.forget_prompts([turns + 1])
     if not isinstance(store.engine, SQLiteEngine):
-        # Each row of one statement changes the same conversation, for which PostgreSQL goes through all earlier versions.
+        # PostgreSQL goes through all earlier versions of the conversation, which each row of a statement changes.
         await store.engine.write("ALTER TABLE stored_turns DISABLE TRIGGER turns_begun")
     for first in range(1, turns + 1, _AT_ONCE):
         await store.engine.write(
