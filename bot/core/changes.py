@@ -16,8 +16,6 @@ class Change(StrEnum):
     """The tokens and questions of a forgotten user, whose id it is, are known to one process only so far."""
     CHANNEL_SETTINGS = "channel settings"
     """The settings of channels of a guild, whose id it is."""
-    FREED = "freed"
-    """Reserved tokens were released. There is no id."""
     STARTED = "started"
     """A process began to listen, and knows nothing of before. There is no id."""
 

@@ -39,6 +39,8 @@ EARLIER_PICTURES_WITHIN = 3.0
 """Seconds that a question waits for the pictures of turns before it: it is somebody else's file that is slow."""
 RESERVATION_TIMEOUT = 20.0
 """Seconds that a request waits for tokens that others have reserved. Most of them use far fewer."""
+RELEASED_ELSEWHERE = 1.0
+"""Seconds after which it asks again for what another process may have released."""
 
 
 class RequestPreparer:
@@ -161,7 +163,7 @@ class RequestPreparer:
             if not isinstance(answer, Contended) or accept_partial:
                 return answer
             with suppress(TimeoutError):
-                async with asyncio.timeout_at(give_up):
+                async with asyncio.timeout_at(min(give_up, _now() + RELEASED_ELSEWHERE)):
                     await running.wait_for(released)
             if running.stop_reason is not None:
                 return answer

@@ -17,7 +17,6 @@ from typing import Self, TypeVar
 
 from bot.core.answering import Answering, CompletePrompt
 from bot.core.attempt import ActiveAttempt
-from bot.core.changes import Change
 from bot.core.context import BYTES_PER_TOKEN
 from bot.core.counted_model import CountedModel
 from bot.core.errors import OverQuota, QueueLimit, StoreError
@@ -102,8 +101,6 @@ class ConversationService:
         figures.gauge("prompts_waiting", "Accepted questions that wait for their turn.", lambda: self._queues.waiting)
         figures.gauge("replies_running", "Replies under way.", lambda: self._queues.running)
         self.forgetting = Forgetting(store, self._running, self.saver, self.recent)
-        released = self._generator.notify_released
-        store.changes.on(Change.FREED, lambda _: released(), released)
         self._closing = False
         self._saving: asyncio.Task[None] | None = None
 

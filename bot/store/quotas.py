@@ -6,7 +6,6 @@ import json
 import logging
 from collections.abc import Callable, Sequence
 
-from bot.core.changes import Announcement, Change
 from bot.core.errors import StoreError
 from bot.core.quotas import Contended, Quota, QuotaExceeded, Quotas, Reservation, Usage
 from bot.core.shards import Shards
@@ -23,8 +22,6 @@ log = logging.getLogger(__name__)
 
 _SUMS = (Lock("quotas"),)
 """What all reservations read before they add to it."""
-FREED = (Announcement(Change.FREED),)
-"""Told with whatever releases what is reserved: a question may wait for it in another process."""
 _NEXT_ATTEMPT = "UPDATE stored_summaries SET attempt = attempt + 1 WHERE id = :summary RETURNING attempt"
 _SETTLE_KILLED = """
     UPDATE charges SET settled = 1, reply_tokens = reply_so_far
@@ -271,13 +268,13 @@ class QuotaStore(Part):
             **self._limits(quotas, prompt_tokens, price),
         }
         _, numbers, granted = await self._engine.transaction(
-            (_SETTLE_KILLED, values), (_NEXT_ATTEMPT, values), (_RESERVE_SUMMARY, values), locks=_SUMS, tells=FREED
+            (_SETTLE_KILLED, values), (_NEXT_ATTEMPT, values), (_RESERVE_SUMMARY, values), locks=_SUMS
         )
         return Attempt(-summary_id, numbers[0]["attempt"]) if granted else None
 
     async def settle(self, attempt: Attempt, usage: Usage | None) -> None:
         sql, values = settlement(attempt, usage, free=False)
-        await self._engine.transaction((sql, values), tells=FREED)
+        await self._engine.transaction((sql, values))
 
     async def settle_replaced(self, attempt: Attempt, usage: Usage, *, free: bool = True) -> None:
         # An attempt has one charge under its number. Under a negative number this one is out of the way of the next.
@@ -286,7 +283,7 @@ class QuotaStore(Part):
             UPDATE charges SET attempt = (SELECT min(0, min(attempt)) - 1 FROM charges WHERE turn_id = :turn)
             WHERE turn_id = :turn AND attempt = :attempt
             """
-        await self._engine.transaction((statement, values), (moved, values), tells=FREED)
+        await self._engine.transaction((statement, values), (moved, values))
 
     def _limits(self, quotas: Quotas, prompt_tokens: int, price: Price | None) -> dict[str, Value]:
         """Return the parameters of the statements above for every quota and its use."""

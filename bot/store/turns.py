@@ -25,7 +25,7 @@ from bot.store.people import FORGOTTEN_QUOTE
 from bot.store.pictures import keeping as keeping_pictures
 from bot.store.pictures import with_those_found
 from bot.store.processed import PROCESSED
-from bot.store.quotas import FREED, QuotaStore, settlement
+from bot.store.quotas import QuotaStore, settlement
 from bot.store.rows import RUNNING, lock_of
 from bot.store.summaries import TITLE_DUE
 from bot.store.turn_reader import UNDELIVERED, TurnReader
@@ -231,7 +231,6 @@ class TurnStore(TurnReader):
             (_COUNT, end),
             *([(TITLE_DUE, end)] if titles else []),
             locks=[Lock("turn", attempt.turn_id), *([Lock("summaries")] if titles else [])],
-            tells=FREED,
         )
         return bool(rows)
 
@@ -357,7 +356,6 @@ class TurnStore(TurnReader):
             (count, values),
             (interrupt, values),
             self._quotas.left_over(platform, channel),
-            tells=FREED,
         )
 
 

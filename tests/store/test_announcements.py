@@ -216,28 +216,6 @@ async def test_tokens_that_one_process_frees_wake_a_question_in_the_other(
         assert model.asked_for == [("m", 100), ("m", 100)], "all of it, which is not given after the longest wait"
 
 
-async def test_tokens_that_a_killed_process_had_reserved_wake_a_question_in_the_other(
-    first: Store, second: Store
-) -> None:
-    attempt = await ask(first, 1, ADA)
-    assert isinstance(await reserve(first, attempt, PLENTY, 100, 100), Reservation)
-    freed = asyncio.Event()
-    second.changes.on(Change.FREED, lambda _: freed.set())
-    # As the next process does that serves what a killed one has served.
-    await first.turns.interrupt_left_over("discord")
-    await until(freed.is_set)
-    assert (await second.quotas.usage_today()).total < 200
-
-
-async def test_summary_that_a_killed_process_was_making_wakes_a_question_in_the_other(
-    first: Store, second: Store
-) -> None:
-    freed = asyncio.Event()
-    second.changes.on(Change.FREED, lambda _: freed.set())
-    await first.quotas.reserve_summary(1, "m", 100, 100, PLENTY)
-    await until(freed.is_set)
-
-
 async def test_answers_to_a_forgotten_person_end_in_the_other_process(
     first: Store, second: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
