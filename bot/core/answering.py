@@ -72,6 +72,10 @@ class Answering:
         try:
             return await running.until_stopped(complete(running))
         except Exception as error:
+            if running.stop_reason is not None:
+                # The stop has ended it, and what was to be written on the way out could not be.
+                log.warning("turn %d: not all was saved when it was stopped: %s", running.attempt.turn_id, error)
+                return None
             log.error(
                 "turn %d: what the question leaves open could not be found out: %s",
                 running.attempt.turn_id,

@@ -15,7 +15,7 @@ from bot.core.attached import heard
 from bot.core.errors import StoreError
 from bot.core.hearing import TOKENS_PER_SECOND
 from bot.core.quotas import Quotas
-from bot.core.turns import FailureReason
+from bot.core.turns import FailureReason, StopReason
 from bot.standin.entities import Attachment, Message, voice_message
 from bot.standin.faults import DOWNLOAD, Answered, ServerError, Slow
 from bot.standin.model import ModelStandin
@@ -282,6 +282,24 @@ async def test_a_database_that_fails_meanwhile_ends_the_turn_and_retry_hears_it(
         assert f"-# I heard: “{WORDS}”" in reply.content.splitlines()
         assert WORDS in question_of(await world.asked(0))
         await world.idle()
+
+
+async def test_a_stop_while_it_is_heard_is_one_where_the_database_fails_too(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with start(**EARS) as world:
+        world.model.transcriptions.script.append(Transcript(WORDS, asyncio.Event()))
+        fault = Fault("quotas.settle_replaced", StoreError("away"))
+        monkeypatch.setattr(world.store.quotas, "settle_replaced", fault.on(world.store.quotas, "settle_replaced"))
+        question = await speak(world)
+        await world.model.transcriptions.request(0)
+        [running] = world.conversations.running
+        running.stop(StopReason.USER, "Bo")
+        reply = await reply_to(world, question)
+        assert fault.calls
+        assert reply.content.splitlines()[-1] == "-# Stopped by Bo."
+        [row] = await world.store.engine.read("SELECT state FROM turns")
+        assert row["state"] == "stopped"
 
 
 async def test_a_database_that_fails_ends_a_question_that_only_quotes_a_voice_message(
