@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 
 from bot.core.changes import Announcement
-from bot.core.errors import ClaimLost, ClaimUnconfirmed
+from bot.core.errors import ClaimLost, ClaimUnconfirmed, StoreError
 from bot.core.gate import Gate
 from bot.store.engine import Dialect, Engine, Lock, Rows, Statement, Value
 
@@ -36,8 +36,16 @@ class GatedEngine:
         return self._engine.storable(text)
 
     async def read(self, sql: str, **values: Value) -> Rows:
-        """See `Engine.read`. What is read does no harm."""
-        return await self._engine.read(sql, **values)
+        """See `Engine.read`. What is read does no harm, so it is read whether the gate is open or not.
+
+        What cannot be read behind a closed gate counts as unconfirmed: whoever waits for the one waits for the other.
+        """
+        try:
+            return await self._engine.read(sql, **values)
+        except StoreError as error:
+            if self._gate.is_open:
+                raise
+            raise self._refusal from error
 
     async def write(self, sql: str, **values: Value) -> Rows:
         """See `Engine.write`."""
@@ -77,6 +85,13 @@ class GatedEngine:
             async with asyncio.timeout(_PATIENCE):
                 opened = await self._gate.opened()
         except TimeoutError:
-            raise ClaimUnconfirmed("The database has not confirmed yet which servers this process serves.") from None
+            raise self._refusal from None
         if not opened:
-            raise ClaimLost("Another process serves the servers of this one.")
+            raise self._refusal
+
+    @property
+    def _refusal(self) -> StoreError:
+        """Why nothing is done behind the closed gate."""
+        if self._gate.is_shut:
+            return ClaimLost("Another process serves the servers of this one.")
+        return ClaimUnconfirmed("The database has not confirmed yet which servers this process serves.")

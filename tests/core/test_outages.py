@@ -117,3 +117,20 @@ async def test_question_waits_for_as_long_as_nothing_may_be_shown(store: Store) 
         assert not answering.done()
         gated.gate.confirm(gated.clock.now)
         assert await answering == YES
+
+
+async def test_question_waits_for_that_long_where_nothing_can_be_read_either(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As while PostgreSQL is away, which could not confirm what the process serves either."""
+    gated, model = Gated(store), Model()
+    away = Away(store, monkeypatch, "engine.read")
+    async with conversations(gated.store, model, allowances=Quotas()) as core:
+        answering = Talk(core, model, gated.store).say("Hi")
+        await until(lambda: away.failed)
+        gated.clock.now += 9.0
+        await asyncio.sleep(10 * AWAY_FOR)
+        assert not answering.done()
+        away.is_away = False
+        gated.gate.confirm(gated.clock.now)
+        assert await answering == YES
