@@ -47,6 +47,7 @@ from bot.standin.transcript import transcript
 from bot.store import Store
 from bot.store.databases import Database, DatabaseServer, open_store
 from bot.store.part import Part
+from tests import forkserver
 from tests.discord_bot.people import ask, shown
 from tests.places import on_discord
 from tests.waiting import FOR_A_PROCESS, PATIENCE, WHAT_IS_TRUE, until
@@ -421,12 +422,13 @@ async def world(start: Start) -> AsyncIterator[World]:
 def launch(discord: DiscordStandin, model: ModelStandin, tmp_path: Path, file: Database) -> Launch:
     """Start `python -m bot` against the stand-ins; settings may be given by name. Every wait may then take minutes.
 
-    Another program than that may be given, and what it is told after the addresses.
+    Another program than that may be given, and what it is told after the addresses. An interpreter of its own is
+    started for it if it is to be `alone`.
     """
 
     @asynccontextmanager
     async def launched(
-        program: str = RUN, *arguments: str, **settings: str
+        program: str = RUN, *arguments: str, alone: bool = False, **settings: str
     ) -> AsyncIterator[asyncio.subprocess.Process]:
         discord.patience = FOR_A_PROCESS
         environment = {
@@ -438,12 +440,9 @@ def launch(discord: DiscordStandin, model: ModelStandin, tmp_path: Path, file: D
             "SHUTDOWN_GRACE": "0.3",
             **settings,
         }
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-c", program, discord.url, discord.gateway_url, discord.cdn_url, *arguments),
-            env=environment,
-            cwd=tmp_path,
-            stderr=asyncio.subprocess.PIPE,
-        )
+        command = ("-c", program, discord.url, discord.gateway_url, discord.cdn_url, *arguments)
+        start = partial(asyncio.create_subprocess_exec, sys.executable) if alone else forkserver.start
+        process = await start(*command, env=environment, cwd=tmp_path, stderr=asyncio.subprocess.PIPE)
         try:
             yield process
         finally:

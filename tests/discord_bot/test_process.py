@@ -69,7 +69,7 @@ async def test_signal_ends_the_bot_within_its_grace(
     discord: DiscordStandin, model: ModelStandin, launch: Launch, number: signal.Signals
 ) -> None:
     model.script.append(Reply("word " * 2000, tokens_per_second=100))
-    async with launch() as process:
+    async with launch(alone=True) as process:
         await discord.ready()
         await discord.say(discord.general, discord.bo, f"<@{discord.bot.id}> write a lot")
         await discord.wait_for(lambda: len(discord.bot_messages(discord.general)) == 1)

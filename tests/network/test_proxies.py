@@ -24,6 +24,7 @@ from bot.network.connections import Network
 from bot.standin import guard
 from bot.standin.model import ModelStandin
 from bot.standin.server import DiscordStandin
+from tests import forkserver
 from tests.discord_bot.conftest import OPTIONS, RUN, serving
 from tests.llm.conftest import KEY, ask, failure, text
 from tests.network.certificates import certificate
@@ -148,8 +149,8 @@ async def test_password_of_the_proxy_stays_out_of_the_log(tmp_path: Path, monkey
         port = urlsplit(discord.url).port or 0
         address, network = await stack.enter_async_context(addressed(port, "https", tmp_path))
         monkeypatch.setattr(DiscordStandin, "gateway_url", f"{address.replace('http', 'ws', 1)}/gateway")
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-c", RUN, f"{address}/api/v10", discord.gateway_url, f"{address}/cdn"),
+        process = await forkserver.start(
+            *("-c", RUN, f"{address}/api/v10", discord.gateway_url, f"{address}/cdn"),
             env={
                 "PATH": os.environ["PATH"],
                 "PYTHONPATH": str(Path.cwd()),

@@ -15,6 +15,7 @@ import aiohttp
 import pytest
 
 from bot.llm.demo import DEMO_HEARS, NOTE
+from tests import forkserver
 from tests.files.samples import picture, voice
 from tests.playground.conftest import Home, Tab
 from tests.waiting import FOR_A_PROCESS, until
@@ -43,7 +44,7 @@ def environ(tmp_path: Path) -> dict[str, str]:
 
 
 def command(*options: str) -> tuple[str, ...]:
-    return sys.executable, "-m", "bot", "playground", "--no-open", *options
+    return "-m", "bot", "playground", "--no-open", *options
 
 
 @pytest.fixture
@@ -52,7 +53,7 @@ def launch(environ: dict[str, str], tmp_path: Path) -> Launch:
 
     @asynccontextmanager
     async def launched(port: int = 0) -> AsyncIterator[Process]:
-        process = await asyncio.create_subprocess_exec(
+        process = await forkserver.start(
             *command("--port", str(port)),
             env=environ,
             cwd=tmp_path,
@@ -205,7 +206,7 @@ async def test_second_playground_on_the_database_is_refused(
 ) -> None:
     async with launch() as running:
         second = await asyncio.create_subprocess_exec(
-            *command("--port", "0"), env=environ, cwd=tmp_path, stderr=asyncio.subprocess.PIPE
+            *(sys.executable, *command("--port", "0")), env=environ, cwd=tmp_path, stderr=asyncio.subprocess.PIPE
         )
         async with asyncio.timeout(FOR_A_PROCESS):
             _, said = await second.communicate()

@@ -24,6 +24,7 @@ from bot.store.part import Part
 from bot.store.sqlite import open_store
 from bot.store.sqlite.engine import SQLiteEngine
 from bot.store.timed import TimedEngine
+from tests import forkserver
 from tests.places import on_discord
 
 ROOT = Path(__file__).parents[2]
@@ -164,8 +165,7 @@ async def context_of(
 
 
 async def child(script: str, *arguments: object, **environ: object) -> asyncio.subprocess.Process:
-    return await asyncio.create_subprocess_exec(
-        sys.executable,
+    return await forkserver.start(
         "-c",
         script,
         *map(str, arguments),

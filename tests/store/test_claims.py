@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import re
 import signal
-import sys
 import tempfile
 import time
 from asyncio.subprocess import PIPE, Process
@@ -21,6 +21,7 @@ from bot.core.errors import SettingsError
 from bot.core.shards import WantedShards
 from bot.store.postgresql.claims import Claims, Timing
 from bot.store.postgresql.connection import Connection
+from tests import forkserver
 from tests.postgresql import Server
 from tests.waiting import FOR_A_PROCESS, PATIENCE, until
 
@@ -36,13 +37,14 @@ def url(postgresql_url: str) -> str:
 
 @asynccontextmanager
 async def claimant(url: str, timing: Timing = QUICK) -> AsyncIterator[Process]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
+    process = await forkserver.start(
         "-m",
         "tests.store.claimant",
         url,
         str(timing.own_for),
         str(timing.open_for),
+        env=os.environ,
+        cwd=Path.cwd(),
         stdout=PIPE,
     )
     try:

@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from tests import forkserver
 from tests.waiting import FOR_A_PROCESS
 
-CHAT = (sys.executable, "-m", "bot", "chat")
+CHAT = ("-m", "bot", "chat")
 
 needs_pty = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals that Python can open")
 
@@ -47,7 +48,7 @@ class Terminal:
 
         master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-        process = await asyncio.create_subprocess_exec(
+        process = await forkserver.start(
             *CHAT,
             *options,
             cwd=Path(environ["DATABASE_PATH"]).parent,
@@ -55,9 +56,7 @@ class Terminal:
             stdin=slave,
             stdout=slave if stdout is None else stdout,
             stderr=slave,
-            start_new_session=True,
-            # Only the session's own terminal sends a signal for Ctrl-C.
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+            is_terminal=True,
         )
         os.close(slave)
         terminal = cls(process, master)
@@ -122,8 +121,6 @@ class Terminal:
 async def pipe(environ: Mapping[str, str], stdin: bytes, *options: str) -> tuple[str, str, int | None]:
     """Standard output, standard error and exit code."""
     cwd = Path(environ["DATABASE_PATH"]).parent
-    process = await asyncio.create_subprocess_exec(
-        *CHAT, *options, cwd=cwd, env=environ, stdin=PIPE, stdout=PIPE, stderr=PIPE
-    )
+    process = await forkserver.start(*CHAT, *options, cwd=cwd, env=environ, stdin=PIPE, stdout=PIPE, stderr=PIPE)
     out, err = await asyncio.wait_for(process.communicate(stdin), FOR_A_PROCESS)
     return out.decode(), err.decode(), process.returncode

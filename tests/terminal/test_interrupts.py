@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sys
 from asyncio.subprocess import PIPE
 from pathlib import Path
 
@@ -37,7 +38,7 @@ async def test_first_ctrl_c_stops_and_second_leaves(environ: dict[str, str]) -> 
 @needs_pty
 async def test_ctrl_c_in_a_pipe_ends_the_chat(environ: dict[str, str], tmp_path: Path) -> None:
     process = await asyncio.create_subprocess_exec(
-        *CHAT, cwd=tmp_path, env=environ, stdin=PIPE, stdout=PIPE, stderr=PIPE
+        *(sys.executable, *CHAT), cwd=tmp_path, env=environ, stdin=PIPE, stdout=PIPE, stderr=PIPE
     )
     assert process.stdin is not None
     assert process.stdout is not None

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import forkserver
 from tests.terminal.processes import CHAT, Terminal, needs_pty, stored
 from tests.waiting import FOR_A_PROCESS
 
@@ -28,7 +29,12 @@ async def test_notes_are_dim_unless_colours_are_off(environ: dict[str, str], no_
 async def test_closed_output_ends_the_chat_silently(environ: dict[str, str]) -> None:
     reading, writing = os.pipe()
     process = await asyncio.create_subprocess_exec(
-        *CHAT, cwd=Path(environ["DATABASE_PATH"]).parent, env=environ, stdin=PIPE, stdout=writing, stderr=PIPE
+        *(sys.executable, *CHAT),
+        cwd=Path(environ["DATABASE_PATH"]).parent,
+        env=environ,
+        stdin=PIPE,
+        stdout=writing,
+        stderr=PIPE,
     )
     os.close(writing)
     assert process.stdin is not None
@@ -44,8 +50,8 @@ async def test_closed_output_ends_the_chat_silently(environ: dict[str, str]) -> 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a device that is always full is Linux's")
 async def test_full_disk_is_reported(environ: dict[str, str]) -> None:
     full = os.open("/dev/full", os.O_WRONLY)
-    process = await asyncio.create_subprocess_exec(
-        *CHAT, "--temporary", env=environ, cwd="/", stdin=PIPE, stdout=full, stderr=PIPE
+    process = await forkserver.start(
+        *CHAT, "--temporary", env=environ, cwd=Path("/"), stdin=PIPE, stdout=full, stderr=PIPE
     )
     os.close(full)
     _, err = await asyncio.wait_for(process.communicate(b"hi\nhi\n"), FOR_A_PROCESS)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-import sys
 from asyncio.subprocess import PIPE
 from pathlib import Path
 
 from bot.core.quotas import Usage
 from bot.standin.model import ModelStandin
 from bot.standin.script import REFUSALS, Reply
+from tests import forkserver
 from tests.talking import question_of
 from tests.terminal.processes import Terminal, needs_pty, pipe, stored
 
@@ -47,7 +46,9 @@ async def test_next_chat_remembers_what_the_server_takes(environ: dict[str, str]
         assert len(model.requests) == requests
 
 
-async def test_use_of_the_terminal_is_counted_and_never_refused(environ: dict[str, str], model: ModelStandin) -> None:
+async def test_use_of_the_terminal_is_counted_and_never_refused(
+    environ: dict[str, str], model: ModelStandin, tmp_path: Path
+) -> None:
     environ |= {"OPENAI_MODEL": "m", "PRICES": "m=1000/2000", "DAILY_BUDGET": "0.000001", "DAILY_TOKENS_TOTAL": "1000"}
     model.default = Reply("Yes.", usage=Usage(1000, 500))
     out, _, code = await pipe(environ, b"one\ntwo\n")
@@ -55,7 +56,7 @@ async def test_use_of_the_terminal_is_counted_and_never_refused(environ: dict[st
     await pipe(environ, b"three\n", "--temporary")
     del environ["OPENAI_BASE_URL"]
     await pipe(environ, b"four\n", "--conversation", "demo")
-    report = await asyncio.create_subprocess_exec(sys.executable, "-m", "bot", "usage", env=environ, stdout=PIPE)
+    report = await forkserver.start("-m", "bot", "usage", env=environ, cwd=tmp_path, stdout=PIPE)
     out = (await report.communicate())[0].decode()
     assert [line.split() for line in out.splitlines() if line.startswith(("total", "none", "failed"))] == [
         ["total", "2", "2,000", "1,000", "3,000", "4.00"],

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import sys
 from asyncio.subprocess import PIPE
 from pathlib import Path
 
 from bot.standin.model import ModelStandin
 from bot.standin.script import Reply
+from tests import forkserver
 from tests.talking import question_of
 from tests.terminal.conftest import ROOT
 from tests.terminal.processes import Terminal, needs_pty, pipe, stored
@@ -26,9 +26,7 @@ def blocks(kind: str) -> list[str]:
 
 async def run(environ: dict[str, str], folder: Path, *arguments: str, stdin: str = "") -> str:
     """What a Python process prints. It has to succeed."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, *arguments, cwd=folder, env=environ, stdin=PIPE, stdout=PIPE, stderr=PIPE
-    )
+    process = await forkserver.start(*arguments, cwd=folder, env=environ, stdin=PIPE, stdout=PIPE, stderr=PIPE)
     out, error = await asyncio.wait_for(process.communicate(stdin.encode()), FOR_A_PROCESS)
     assert process.returncode == 0, error.decode()
     return out.decode()

@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import re
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from bot.standin.server import DiscordStandin
 from bot.store.databases import DatabaseServer
 from bot.store.forgotten_use import ForgottenUse
 from bot.store.postgresql import Listener
+from tests import forkserver
 from tests.discord_bot.conftest import Start, World, serving
 from tests.places import on_discord
 from tests.store.steps import failing
@@ -331,8 +331,8 @@ async def test_operator_forgets_a_person_while_the_bot_runs(world: World, tmp_pa
     world.model.script.append(Reply("SECRET and so on and on and on " * 100, tokens_per_second=10))
     await world.ask("go on", discord.random_channel)
     running = await world.reply(discord.random_channel, "SECRET and so on")
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "bot", "forget", str(discord.bo.id), "--yes"),
+    process = await forkserver.start(
+        *("-m", "bot", "forget", str(discord.bo.id), "--yes"),
         env={**os.environ, "PYTHONPATH": str(Path.cwd()), "DATABASE_PATH": str(tmp_path / "parley.db")},
         cwd=tmp_path,
         stdout=asyncio.subprocess.PIPE,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ from bot.standin.entities import Intent, User
 from bot.standin.model import ModelStandin
 from bot.standin.script import Reply
 from bot.standin.server import DiscordStandin
+from tests import forkserver
 from tests.discord_bot.conftest import Launch, Start, World
 from tests.discord_bot.inbound.recent_messages import READING, forget_me, heard, let
 from tests.discord_bot.people import shown
@@ -148,9 +148,10 @@ async def test_command_of_the_operator_stops_a_reply_that_has_no_word_yet(
 
 async def forgotten_by_the_operator(person: User, file: Path) -> None:
     """What `python -m bot forget` does while the bot runs."""
-    command = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "bot", "forget", str(person.id), "--yes"),
+    command = await forkserver.start(
+        *("-m", "bot", "forget", str(person.id), "--yes"),
         env={**os.environ, "DATABASE_PATH": str(file)},
+        cwd=file.parent,
         stdout=asyncio.subprocess.DEVNULL,
     )
     assert await command.wait() == 0
