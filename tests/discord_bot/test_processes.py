@@ -158,7 +158,7 @@ async def test_killed_process_is_taken_over_and_a_restart_of_the_database_cuts_n
     assert not any("-#" in text for text in shown(discord, places[1])), "it is whole"
 
 
-async def test_reply_that_ends_while_the_database_is_away_is_whole_however_long_that_is(
+async def test_what_is_asked_or_ends_as_the_database_goes_is_whole_however_long_it_is_away(
     discord: DiscordStandin,
     model: ModelStandin,
     start_process: StartProcess,
@@ -175,11 +175,15 @@ async def test_reply_that_ends_while_the_database_is_away_is_whole_however_long_
         await asyncio.to_thread(postgresql_server.stop)
         try:
             finish.set()
+            await ask(discord, "and the sky?", discord.random_channel)
+            await first.says("a question waits for the database")
             await first.says("its end waits for the database")
             await asyncio.sleep(AWAY_FOR + OPEN_FOR)
             assert shown(discord) == ["Because of the sea."]
         finally:
             await asyncio.to_thread(postgresql_server.start)
+        model.default = Reply("Of the sky.")
+        await reply(discord, discord.random_channel, "Of the sky.".__eq__)
         await first.says("holds its shards again")
         ended = "SELECT state, delivered FROM turns WHERE reply = 'Because of the sea.'"
         database = psycopg.conninfo.conninfo_to_dict(postgresql_url)["dbname"]
@@ -194,7 +198,7 @@ async def test_reply_that_ends_while_the_database_is_away_is_whole_however_long_
         await ask(discord, "and then?")
         await discord.wait_for(lambda: len(shown(discord)) == 2)
         assert "Because of the sea." in str(model.requests[-1].messages)
-    assert len(model.requests) == 2
+    assert len(model.requests) == 3
 
 
 async def test_processes_are_restarted_one_after_the_other_without_a_question_lost(
