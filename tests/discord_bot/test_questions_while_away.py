@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from bot.core.outages import AWAY_FOR
+from bot.core.records import Ping
 from bot.standin.entities import Attachment
 from bot.standin.model import ModelStandin
 from bot.standin.parts import text_of
@@ -111,6 +112,17 @@ async def test_question_of_a_command_waits_for_the_database(
     used = await discord.slash(discord.bo, discord.general, "ask", question="one")
     await discord.wait_for(lambda: used.response is not None and "Since it is." in used.response.content)
     await world.idle()
+
+
+async def test_answer_to_a_question_that_waited_pings_as_its_author_has_chosen(world: World, outage: Outage) -> None:
+    discord = world.discord
+    world.model.default = Reply("Since it is.")
+    await world.store.person_settings.set_ping(discord.bo.id, Ping.ALWAYS)
+    outage.begin(AWAY_FOR / 2)
+    await world.ask("one")
+    message = await world.reply(discord.general, "Since it is.")
+    await world.idle()
+    assert message.pinged == {discord.bo}
 
 
 @pytest.mark.parametrize(

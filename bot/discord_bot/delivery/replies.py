@@ -307,9 +307,12 @@ class Replies:
         await self._conversations.saver.mark_delivered(attempt, partial(self.records.complete, attempt))
 
     async def ping_of(self, user_id: int | None) -> Ping:
-        """When a user wants to be pinged. While that cannot be read, as those who have chosen nothing."""
+        """When a user wants to be pinged. If that cannot be read in time, as those who have chosen nothing."""
+        if user_id is None:
+            return Ping.AUTO
         try:
-            return Ping.AUTO if user_id is None else (await self._store.person_settings.of(user_id)).ping
+            read = partial(self._store.person_settings.of, user_id)
+            return (await self._conversations.outages.wait_out(read, "an answer")).ping
         except StoreError as error:
             log.warning("could not read when to ping a person: %s", error)
             return Ping.AUTO
