@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TypeVar
 
+from bot.core.errors import ClaimUnconfirmed
+
 T = TypeVar("T")
 
 
@@ -20,14 +22,22 @@ async def retrying(
 
     After an error of a type in `on`, the next delay (seconds) passes before the next call; `log_retry` gets the error
     and that delay first. Once the delays are used up, the next error is raised. Other errors are raised at once.
+
+    ClaimUnconfirmed uses up no delay, and is logged once: while that lasts, nobody could be told of a failure.
     """
+    waits = False
     for delay in delays:
-        try:
-            return await work()
-        except on as error:
-            if log_retry is not None:
-                log_retry(error, delay)
-        await asyncio.sleep(delay)
+        while True:
+            try:
+                return await work()
+            except on as error:
+                unconfirmed = isinstance(error, ClaimUnconfirmed)
+                if log_retry is not None and not (unconfirmed and waits):
+                    log_retry(error, delay)
+                waits = unconfirmed
+            await asyncio.sleep(delay)
+            if not waits:
+                break
     return await work()
 
 

@@ -7,6 +7,7 @@ from itertools import repeat
 
 import pytest
 
+from bot.core.errors import ClaimUnconfirmed, StoreError
 from bot.core.retrying import poll_until, retrying
 from tests import virtual_time
 
@@ -43,6 +44,16 @@ def test_last_error_is_raised() -> None:
     with pytest.raises(OSError, match=r"^2$"):
         virtual_time.run(retrying(work, (1.0, 5.0), on=(OSError,)))
     assert work.pauses == pytest.approx([1.0, 5.0])
+
+
+def test_what_is_unconfirmed_uses_up_no_delay() -> None:
+    unconfirmed = [ClaimUnconfirmed() for _ in range(50)]
+    work, logged = Flaky(*unconfirmed, StoreError("1"), *unconfirmed, StoreError("2"), StoreError("3")), list[str]()
+    retry = retrying(work, (1.0, 5.0), on=(StoreError,), log_retry=lambda error, _: logged.append(str(error)))
+    with pytest.raises(StoreError, match=r"^3$"):
+        virtual_time.run(retry)
+    assert work.pauses == pytest.approx([1.0] * 51 + [5.0] * 51)
+    assert logged == ["", "1", "", "2"], "once for each wait"
 
 
 def test_endless_delays_never_give_up() -> None:

@@ -23,6 +23,7 @@ class Outage:
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self._patch = patch
         self.on = False
+        self.error = StoreError
         self.refused = 0
         for engine in (SQLiteEngine, PostgreSQLEngine):
             for name in ("read", "transaction", "delete_securely", "ping"):
@@ -34,7 +35,7 @@ class Outage:
         async def refusing(*details: Any, **more: Any) -> Any:
             if self.on:
                 self.refused += 1
-                raise StoreError("The database is away.")
+                raise self.error("The database is away.")
             return await work(*details, **more)
 
         self._patch.setattr(engine, name, refusing)

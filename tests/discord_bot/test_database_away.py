@@ -14,7 +14,7 @@ import aiohttp
 import pytest
 
 from bot.core.channel_settings import WithoutMention
-from bot.core.errors import StoreError
+from bot.core.errors import ClaimUnconfirmed, StoreError
 from bot.core.gate import Gate
 from bot.core.outages import AWAY_FOR
 from bot.discord_bot.delivery.records import RETRY_EVERY, ReplyRecord
@@ -350,6 +350,31 @@ async def test_question_without_a_mention_in_an_outage_is_answered_afterwards(
         await world.reply(discord.general, "To one.")
         await world.idle()
     assert [text.splitlines()[0] for text in shown(discord)] == ["To one."]
+
+
+@pytest.mark.usefixtures("echo")
+@pytest.mark.standin(privileged=Intent.MESSAGE_CONTENT)
+async def test_nothing_is_given_up_while_nobody_could_be_told(
+    discord: DiscordStandin, start: Start, outage: Outage
+) -> None:
+    """As on PostgreSQL, where a process shows nothing until it knows again what it serves."""
+    reading = replace(OPTIONS, message_content=True)
+    async with start(options=reading) as world:
+        await world.store.channel_settings.change(
+            discord.guild.id, discord.general.id, by=discord.max.id, without_mention=WithoutMention.ALL
+        )
+        edited, deleted = [await world.ask(text, discord.random_channel) for text in ("two", "three")]
+        await world.reply(discord.random_channel, count=2)
+        await world.idle()
+        outage.error = ClaimUnconfirmed
+        outage.begin(1500.0)
+        await discord.say(discord.general, discord.cleo, "one")
+        await discord.edit(edited, f"{discord.bot.mention} four")
+        await discord.delete(deleted)
+        await asyncio.sleep(1500.0)
+        await world.reply(discord.general, "To one.")
+        await world.until(lambda: world.turns(discord.random_channel), [("four", "To two.", "complete")])
+        await world.idle()
 
 
 async def test_whoever_could_not_be_told_in_an_outage_is_told_at_the_next_message(world: World, outage: Outage) -> None:
