@@ -170,7 +170,40 @@ async def test_process_that_ends_in_an_outage_leaves_nothing_to_be_posted_twice(
     assert answers() == [message]
 
 
-async def test_turn_is_not_delivered_before_its_messages_areon_record(
+@pytest.mark.parametrize("place", ["in the channel", "to a command"])
+async def test_whole_answer_of_an_outage_is_whole_after_the_next_start(
+    discord: DiscordStandin, model: ModelStandin, start: Start, file: Database, place: str
+) -> None:
+    """Its further messages are posted anew, for which Discord is not to take those that are deleted."""
+    model.script.append(Reply(["first " * 330, "second " * 280, "third "], tokens_per_second=60))
+
+    def words() -> list[str]:
+        """What it says, without the note on who has asked what."""
+        lines = [line for each in discord.bot_messages(discord.general) for line in each.content.splitlines()]
+        return [word for line in lines if not line.startswith("-#") for word in line.split()]
+
+    async with (
+        open_store(file, exclusive=False) as store,
+        failing(store.engine, RECORDS.format("INSERT")),
+        start() as world,
+    ):
+        if place == "to a command":
+            await discord.slash(discord.bo, discord.general, "ask", question="tell me")
+        else:
+            await world.ask("tell me")
+        await discord.wait_for(lambda: "third" in words())
+        await world.idle()
+        whole = words()
+        assert (len(whole), whole[-1]) == (330 + 280 + 1, "third")
+        assert len(await store.turns.undelivered("discord")) == 1
+    async with start() as world:
+        await world.until(lambda: world.store.turns.undelivered("discord"), [])
+        await world.idle()
+        assert words() == whole
+        assert await on_record(world) == [each.id for each in discord.bot_messages(discord.general)]
+
+
+async def test_turn_is_not_delivered_before_its_messages_are_on_record(
     discord: DiscordStandin, model: ModelStandin, start: Start
 ) -> None:
     async with start() as world:

@@ -108,6 +108,8 @@ class ReplyMessages:
         self._asked_at = time.monotonic() - target.waited
         self._posts = Counter(range(len(partial.sent)))
         """How often each part was posted."""
+        self._orphaned = len(partial.orphaned)
+        """How many messages are deleted that may each show any of the parts."""
 
     async def post(self, part: int, wanted: WantedMessage) -> tuple[int, bool]:
         """Post a part; see `MessageGateway.post`."""
@@ -128,7 +130,8 @@ class ReplyMessages:
     async def _post(self, part: int, number: int, wanted: WantedMessage) -> discord.Message:
         attempt = self._attempt_number
         # All calls for one post share a nonce. A part that is posted a second time gets a new one.
-        new = f"{self._target.prompt_id:x}.{attempt:x}.{number:x}.{self._posts[number]:x}"[-_NONCE_LENGTH:]
+        posts = self._posts[number] + self._orphaned
+        new = f"{self._target.prompt_id:x}.{attempt:x}.{number:x}.{posts:x}"[-_NONCE_LENGTH:]
         nonce = self._unconfirmed.get(number, new)
         if self._record is not None:
             await self._record.posting(number, wanted.start, nonce)
