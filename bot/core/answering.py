@@ -68,7 +68,10 @@ class Answering:
         return outcome
 
     async def _complete(self, running: ActiveAttempt, complete: CompletePrompt) -> Outcome | None:
-        """Complete a prompt. Where that fails, it is answered as it is, unless nobody has heard yet what it asks."""
+        """Complete a prompt. Where that fails, it is answered as it is.
+
+        It is not where nobody has heard yet what it asks, or where something was used already that is not paid for.
+        """
         try:
             return await running.until_stopped(complete(running))
         except Exception as error:
@@ -82,7 +85,7 @@ class Answering:
                 error,
                 exc_info=not isinstance(error, StoreError),
             )
-            if not is_unheard(running.prompt.text):
+            if not is_unheard(running.prompt.text) and running.estimated_usage() is None:
                 return None
             failure = FailureReason.STORAGE if isinstance(error, StoreError) else FailureReason.INTERNAL
             return Outcome(TurnState.FAILED, failure=failure)

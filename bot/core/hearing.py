@@ -9,7 +9,7 @@ from typing import Any
 
 from bot.core.attempt import ActiveAttempt
 from bot.core.counted_model import CountedModel
-from bot.core.errors import ModelError
+from bot.core.errors import ModelError, StoreError
 from bot.core.log_entries import FailureLog
 from bot.core.outages import Outages
 from bot.core.preparing import RequestPreparer
@@ -91,7 +91,12 @@ class Hearing:
         finally:
             self._server.used(self._model, used)
             settle = partial(self._store.quotas.settle_replaced, running.attempt, used, free=failed)
-            await self._outages.during(running, settle)
+            try:
+                await self._outages.during(running, settle)
+            except StoreError:
+                # It is still the open charge of the attempt, whose end is charged with it.
+                running.tokens.mark_requested(used.prompt_tokens, 1.0)
+                raise
             self._preparer.notify_released()
         self._failures.discard(self._model)
         return _failed(FailureReason.NOTHING_HEARD) if is_blank(words) else words

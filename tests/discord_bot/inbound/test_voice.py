@@ -300,6 +300,31 @@ async def test_a_stop_while_it_is_heard_is_one_where_the_database_fails_too(
         assert reply.content.splitlines()[-1] == "-# Stopped by Bo."
         [row] = await world.store.engine.read("SELECT state FROM turns")
         assert row["state"] == "stopped"
+        assert (await world.store.quotas.usage_today()).total == 3 * TOKENS_PER_SECOND
+
+
+async def test_question_is_not_asked_before_what_was_heard_is_paid(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own tokens could not be reserved beside those: an attempt has one open charge."""
+    monkeypatch.setattr("bot.core.outages.AWAY_FOR", 0.0)
+    async with start() as world:
+        spoken = await speak(world)
+        await world.taken(spoken)
+    async with start(**EARS) as world:
+        fault = Fault("quotas.settle_replaced", StoreError("the disk is full"))
+        monkeypatch.setattr(world.store.quotas, "settle_replaced", fault.on(world.store.quotas, "settle_replaced"))
+        mention = f"{world.discord.bot.mention} What is it?"
+        reply = await reply_to(
+            world, await world.discord.say(spoken.channel, world.discord.bo, mention, reply_to=spoken)
+        )
+        assert told(FailureReason.STORAGE) in reply.content.splitlines()
+        assert world.model.requests == []
+        assert (await world.store.quotas.usage_today()).total == 3 * TOKENS_PER_SECOND
+        world.model.default = Reply("It is a greeting.")
+        await world.press(reply)
+        await world.discord.wait_for(lambda: "It is a greeting." in reply.content)
+        await world.idle()
 
 
 async def test_a_database_that_fails_ends_a_question_that_only_quotes_a_voice_message(
