@@ -81,7 +81,7 @@ class ReplyGenerator:
             about_memory=settings.about_memory,
             summaries_due=summaries_due if settings.summaries else None,
         )
-        self.recent = RecentMessages(store.recent_authors)
+        self.recent = RecentMessages(store.recent_authors, outages)
         self._failing = FailingModels()
         self.learning = ModelLearning()
         """What the requests have shown of the models. Those for summaries share it."""

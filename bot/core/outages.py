@@ -72,11 +72,18 @@ class Outages:
                 async with asyncio.timeout(_PAUSE):
                     await self._given_up.wait()
 
-    async def during(self, running: ActiveAttempt, work: Callable[[], Awaitable[_T]]) -> _T:
+    async def during(
+        self, running: ActiveAttempt, work: Callable[[], Awaitable[_T]], on_wait: Callable[[], None] = lambda: None
+    ) -> _T:
         """`wait_out` for an attempt under way, whose stop ends the wait. People see that it is being worked on."""
+
+        def waits() -> None:
+            running.show_work()
+            on_wait()
+
         return await self.wait_out(
             work,
             f"turn {running.attempt.turn_id}",
             needed=lambda: running.stop_reason is None,
-            on_wait=running.show_work,
+            on_wait=waits,
         )

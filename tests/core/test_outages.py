@@ -10,7 +10,7 @@ import pytest
 from bot.core.errors import StoreError
 from bot.core.outages import AWAY_FOR
 from bot.core.quotas import QuotaExceeded, Quotas, Usage
-from bot.core.turns import Attempt, Outcome, Prompt, StopReason, TurnState
+from bot.core.turns import Attempt, Outcome, Prompt, RecentMessage, StopReason, TurnState, UserName
 from bot.store import Store
 from tests.core.test_saving import Away, Gated, stored
 from tests.talking import HERE, Model, Talk, conversations
@@ -134,3 +134,25 @@ async def test_question_waits_for_that_long_where_nothing_can_be_read_either(
         away.is_away = False
         gated.gate.confirm(gated.clock.now)
         assert await answering == YES
+
+
+async def test_what_is_forgotten_while_recent_messages_wait_for_the_database_is_not_sent(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = Model()
+    async with conversations(store, model) as core:
+        talk = Talk(core, model, store)
+        await talk.say("a secret", by=2)
+        away = Away(store, monkeypatch, "recent_authors.add")
+
+        async def find(_: Prompt) -> list[RecentMessage]:
+            return [RecentMessage(9, 3, UserName("Cleo", "cleo"), "a word")]
+
+        core.recent.find = find
+        asking = talk.say("Hi")
+        await until(lambda: away.failed)
+        await core.forgetting.forget_user(2)
+        away.is_away = False
+        assert await asking == YES
+        assert "a word" in str(model.asked[-1])
+        assert "a secret" not in str(model.asked[-1])

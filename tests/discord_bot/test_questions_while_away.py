@@ -9,7 +9,7 @@ import pytest
 
 from bot.core.outages import AWAY_FOR
 from bot.core.records import Ping
-from bot.standin.entities import Attachment
+from bot.standin.entities import Attachment, Intent
 from bot.standin.model import ModelStandin
 from bot.standin.parts import text_of
 from bot.standin.script import Refusal, Reply
@@ -18,12 +18,15 @@ from bot.store.databases import Database
 from bot.store.files import FileStore
 from bot.store.guild_rules import GuildRuleStore
 from bot.store.part import Part
+from bot.store.person_settings import PersonSettingsStore
 from bot.store.personas import PersonaStore
 from bot.store.quotas import QuotaStore
+from bot.store.recent_authors import RecentAuthorStore
 from bot.store.token_statistics import TokenStatisticsStore
 from bot.store.turns import TurnStore
 from bot.store.windows import WindowStore
 from tests.discord_bot.conftest import Held, Start, World
+from tests.discord_bot.inbound.recent_messages import READING, heard, let
 from tests.discord_bot.outages import Outage, away
 
 pytestmark = [pytest.mark.virtual_time, pytest.mark.both_engines]
@@ -112,6 +115,21 @@ async def test_question_of_a_command_waits_for_the_database(
     used = await discord.slash(discord.bo, discord.general, "ask", question="one")
     await discord.wait_for(lambda: used.response is not None and "Since it is." in used.response.content)
     await world.idle()
+
+
+@pytest.mark.usefixtures("echo")
+@pytest.mark.standin(privileged=Intent.MESSAGE_CONTENT)
+@pytest.mark.parametrize(("part", "call"), [(PersonSettingsStore, "left_out"), (RecentAuthorStore, "add")])
+async def test_what_goes_along_with_a_question_waits_for_the_database(
+    start: Start, outage: Outage, part: type[Part], call: str
+) -> None:
+    async with start(options=READING) as world:
+        discord = world.discord
+        await let(world)
+        await discord.say(discord.general, discord.cleo, "a word")
+        outage.begin_at(part, call, AWAY_FOR / 2)
+        await world.answered("what do they say?")
+        assert heard(world) == "[Cleo (@cleo)]\n> a word"
 
 
 async def test_answer_to_a_question_that_waited_pings_as_its_author_has_chosen(world: World, outage: Outage) -> None:
