@@ -14,6 +14,7 @@ from contextlib import suppress
 from datetime import date
 from functools import partial
 from typing import Self, TypeVar
+from weakref import WeakValueDictionary
 
 from bot.core.answering import Answering, CompletePrompt
 from bot.core.attempt import ActiveAttempt
@@ -101,6 +102,8 @@ class ConversationService:
         figures.gauge("prompts_waiting", "Accepted questions that wait for their turn.", lambda: self._queues.waiting)
         figures.gauge("replies_running", "Replies under way.", lambda: self._queues.running)
         self.forgetting = Forgetting(store, self._running, self.saver, self.recent)
+        self._beginning: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
+        """Held while a turn's other attempt begins, by the turn: of two at once, one would find that of the other."""
         self._closing = False
         self._saving: asyncio.Task[None] | None = None
 
@@ -258,8 +261,9 @@ class ConversationService:
                 reads_history=reads_history,
                 recovery=recovery,
             )
-            # Nobody else recovers a turn: what is there was made by an earlier call, which had no answer.
-            attempt = await self._begun(reopen, partial(self._reopened, turn), first_try=not recovery)
+            async with self._beginning.setdefault(turn.id, asyncio.Lock()):
+                # Nobody else recovers a turn: what is there was made by an earlier call, which had no answer.
+                attempt = await self._begun(reopen, partial(self._reopened, turn), first_try=not recovery)
             if attempt is None:
                 return None
             if isinstance(attempt, QuotaExceeded):

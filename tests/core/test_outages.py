@@ -73,6 +73,33 @@ async def test_attempt_whose_commit_had_no_answer_is_made_once(
         assert await talk.again(turn) is None, "it has ended since"
 
 
+async def test_of_two_attempts_at_once_one_is_made_though_the_other_had_to_wait(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reopen, calls = store.turns.reopen, 0
+
+    async def reopening(ended: Attempt, expected: TurnState, **more: Any) -> Attempt | QuotaExceeded | None:
+        nonlocal calls
+        calls = number = calls + 1
+        if number == 2:
+            raise StoreError("away")
+        reopened = await reopen(ended, expected, **more)
+        if number == 1:
+            await asyncio.sleep(1.0)  # for as long as the answer is under way
+        return reopened
+
+    monkeypatch.setattr(store.turns, "reopen", reopening)
+    model = Model()
+    async with conversations(store, model) as core:
+        talk = Talk(core, model, store)
+        await talk.say("Hi")
+        [turn] = await store.turns.history(HERE, 1)
+        first, second = await asyncio.gather(talk.again(turn), talk.again(turn, by=2))
+        assert (first, second) == (YES, None)
+        assert calls > 2
+        assert len(model.asked) == 2
+
+
 @pytest.mark.parametrize("write", ["turns.begin", "quotas.reserve"])
 async def test_nothing_waits_at_the_end_of_the_process(
     store: Store, monkeypatch: pytest.MonkeyPatch, write: str
