@@ -143,7 +143,8 @@ class Newcomer:
         return await asyncio.create_subprocess_exec(
             *command,
             cwd=folder,
-            env={**kept, "PATH": f"{sys.base_prefix}/bin:{os.environ['PATH']}"},
+            # Modules are compiled when they are first imported: most of those that pip installs never are.
+            env={**kept, "PATH": f"{sys.base_prefix}/bin:{os.environ['PATH']}", "PIP_COMPILE": "0"},
             stdin=self._terminal,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
