@@ -13,6 +13,9 @@ from bot.store.postgresql import PostgreSQLEngine, open_store
 from tests.postgresql import Server
 from tests.store.steps import told
 
+NOBODY_MAKES_TABLES = "REVOKE CREATE ON SCHEMA public FROM PUBLIC"
+"""As it is by itself since PostgreSQL 15."""
+
 
 @pytest.fixture
 def roles(postgresql_server: Server, name: str) -> Iterator[None]:
@@ -37,7 +40,7 @@ def roles(postgresql_server: Server, name: str) -> Iterator[None]:
         ("locked", "{name}", "", "asks for a password: put it into DATABASE_URL."),
         ("nobody:hunter2", "{name}", "", "does not know the user: correct it in DATABASE_URL, or use createuser."),
         ("plain:hunter2", "none", "", "does not exist: create it with createdb, or correct its name in DATABASE_URL."),
-        ("plain:hunter2", "postgres", "", "does not let this user make or change tables"),
+        ("plain:hunter2", "postgres", NOBODY_MAKES_TABLES, "does not let this user make or change tables"),
         ("plain:hunter2", "{name}", "ALTER DATABASE {name} CONNECTION LIMIT 0", "has no connection left for the bot"),
     ],
 )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
+import gc
 from collections.abc import AsyncIterator
 
 import psycopg
@@ -60,3 +62,29 @@ async def test_statement_is_prepared_again_where_that_failed(postgresql: Postgre
         ("SELECT :id AS id", {"id": 1}), ("SELECT :id + :number AS sum", {"id": 1, "number": 2})
     )
     assert row["sum"] == 3
+
+
+class _Allocated(ctypes.Structure):
+    _fields_ = [(str(number), ctypes.c_size_t) for number in range(7)] + [
+        ("bytes", ctypes.c_size_t),
+        ("", ctypes.c_size_t),
+    ]
+
+
+async def test_idle_connection_keeps_nothing_of_what_was_read(postgresql: PostgreSQLEngine) -> None:
+    library = ctypes.CDLL(None)
+    if not hasattr(library, "mallinfo2"):
+        pytest.skip("this C library does not tell how much memory is in use")
+    library.mallinfo2.restype = _Allocated
+
+    async def read(number: int) -> int:
+        """The bytes that are in use after reading so many."""
+        rows = await postgresql.read(f"SELECT repeat('wide', 1000) FROM generate_series(1, {number} / 4000)")
+        assert len(rows) == number // 4000
+        del rows
+        await asyncio.sleep(0.01)  # what has read them ends
+        gc.collect()
+        return int(library.mallinfo2().bytes)
+
+    before = await read(0)
+    assert await read(40_000_000) < before + 4_000_000

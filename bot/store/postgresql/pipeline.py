@@ -185,9 +185,14 @@ class Pipeline:
             await self._answered
             self._libpq.exit_pipeline_mode()
         except psycopg.Error as error:
-            return sent, self._results, error
+            return sent, self._taken(), error
         self._answered = None
-        return sent, self._results, None
+        return sent, self._taken(), None
+
+    def _taken(self) -> Sequence[pq.abc.PGresult]:
+        """The results, of which a connection that is kept for hours keeps nothing."""
+        results, self._results = self._results, []
+        return results
 
     def _flush(self) -> None:
         try:
@@ -258,4 +263,6 @@ class Pipeline:
             places = {name.decode(): place for place, name in enumerate(names)}
             statement.places = places if statement.name else None
         self._rows.set_pgresult(result)
-        return self._rows.load_rows(0, result.ntuples, partial(Record, places))
+        records = self._rows.load_rows(0, result.ntuples, partial(Record, places))
+        self._rows.set_pgresult(None)
+        return records
