@@ -52,6 +52,8 @@ class SharedBudget(Budget):
         self._wanted = 0
         self._owed = 0
         """Requests that went without a slot. They are drawn for afterwards."""
+        self._ahead_until = float("-inf")
+        """The time of the slot for the last of these. Infinite: it is not drawn yet."""
         self._drawing: asyncio.Task[None] | None = None
         self._asked = False
         """Whether a draw is under way. What is wanted meanwhile is asked for after it."""
@@ -67,8 +69,8 @@ class SharedBudget(Budget):
         return max(super().at(now), self._slot_at(now))
 
     def has_room(self, now: float) -> bool:
-        # What is asked here cannot wait for a slot, and is drawn for afterwards.
-        return not self._owed and super().room_at(now) <= now
+        # What is asked here cannot wait for a slot, and is drawn for afterwards. So one goes ahead of its slot at a time.
+        return self._ahead_until <= now and super().room_at(now) <= now
 
     def room_at(self, now: float) -> float:
         return max(super().room_at(now), self._slot_at(now))
@@ -80,6 +82,7 @@ class SharedBudget(Budget):
             self._slots.popleft()
         else:
             self._owed += 1
+            self._ahead_until = float("inf")
             self._draw_soon()
 
     def hold(self, until: float) -> None:
@@ -122,7 +125,10 @@ class SharedBudget(Budget):
                 owed, self._owed = self._owed, 0
                 self._asked = True
                 try:
-                    self._slots.extend((await self._drawn(wanted + owed))[owed:])
+                    drawn = await self._drawn(wanted + owed)
+                    self._slots.extend(drawn[owed:])
+                    if owed and not self._owed:
+                        self._ahead_until = drawn[owed - 1]
                 finally:
                     self._asked = False
                 if wanted:

@@ -148,16 +148,21 @@ class Row:
 
 
 @asynccontextmanager
-async def busy_on(row: Row) -> AsyncIterator[Sequence[list[float]]]:
-    """Schedulers with more calls than may go. The answer has when each process made its own."""
+async def schedulers_on(row: Row) -> AsyncIterator[Sequence[Scheduler]]:
     async with AsyncExitStack() as stack:
-        made = []
-        for number in range(PROCESSES):
+        found = []
+        for _ in range(PROCESSES):
             budget = SharedBudget(row)
             stack.push_async_callback(budget.close)
-            scheduler = await stack.enter_async_context(Scheduler(budget))
-            made.append(keep_busy(scheduler, 100 * number))
-        yield made
+            found.append(await stack.enter_async_context(Scheduler(budget)))
+        yield found
+
+
+@asynccontextmanager
+async def busy_on(row: Row) -> AsyncIterator[Sequence[list[float]]]:
+    """Schedulers with more calls than may go. The answer has when each process made its own."""
+    async with schedulers_on(row) as found:
+        yield [keep_busy(scheduler, 100 * number) for number, scheduler in enumerate(found)]
 
 
 @pytest.mark.virtual_time
@@ -193,6 +198,29 @@ async def test_slots_that_are_told_late_are_not_used_beside_those_of_that_time(s
         every = [each for of_one in made for each in of_one]
         assert fullest_second(every) <= 50
         assert len(every) > 5 * PER_SECOND, "most of the time it is used"
+
+
+@pytest.mark.virtual_time
+@pytest.mark.parametrize("answer_after", [0.0, 0.03])
+async def test_marks_of_many_questions_at_once_stay_within_what_discord_takes(answer_after: float) -> None:
+    """As after an outage. A mark waits for no slot, so that it goes ahead of its own, and the next one after that."""
+    row, loop = Row(), asyncio.get_running_loop()
+    row.answer_after = answer_after
+    marks: list[float] = []
+
+    async def mark(scheduler: Scheduler) -> None:
+        for question in range(600):
+            with scheduler.best_effort("reaction", question) as has_room:
+                if has_room:
+                    marks.append(loop.time())
+            await asyncio.sleep(0.005)
+
+    async with schedulers_on(row) as (busy, *others):
+        made = keep_busy(busy, 100)
+        await asyncio.sleep(0.5)
+        await asyncio.gather(*map(mark, others))
+        assert fullest_second([*made, *marks]) <= 50
+    assert marks
 
 
 @pytest.mark.virtual_time
