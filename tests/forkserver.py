@@ -113,9 +113,10 @@ class _Child:
         [self.pid] = _NUMBER.unpack(self.news.recv(_NUMBER.size))
 
     def reap(self) -> int:
-        [code] = _NUMBER.unpack(self.news.recv(_NUMBER.size))
+        """How it has ended. Like asyncio, 255 where nobody can tell any more."""
+        told = self.news.recv(_NUMBER.size)
         self.news.close()
-        return int(code)
+        return int(_NUMBER.unpack(told)[0]) if told else 255
 
     def poll(self) -> int | None:
         return self.returncode
