@@ -69,7 +69,7 @@ class SharedBudget(Budget):
         return max(super().at(now), self._slot_at(now))
 
     def has_room(self, now: float) -> bool:
-        # What is asked here cannot wait for a slot, and is drawn for afterwards. So one goes ahead of its slot at a time.
+        # What is asked here cannot wait for a slot, and is drawn for afterwards: one at a time goes ahead of its slot.
         return self._ahead_until <= now and super().room_at(now) <= now
 
     def room_at(self, now: float) -> float:
