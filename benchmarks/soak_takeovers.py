@@ -12,7 +12,7 @@ import asyncio
 import re
 import statistics
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,8 +30,6 @@ WITHIN = 20.0
 _EVERY = 5.0
 """Seconds from one session of a bucket to the next."""
 _LOOK_EVERY = 0.1
-_ON_TIME = 0.01
-"""Seconds by which this process may be late without being so."""
 _ANSWER = 1.0
 """Seconds for the database to answer, after which it counts as away."""
 _DATABASE, _STANDBY, _FROZEN = "the database was away", "no process stood by", "the one that took over was frozen"
@@ -104,8 +102,8 @@ class Takeovers:
         self._losses: dict[int, _Loss] = {}
         self._asked: list[tuple[float, int]] = []
         """When sessions were asked for, and for which shards."""
-        self._late: list[tuple[float, float]] = []
-        """When this process was late, and by how much: so are the times that it notes of what others do."""
+        self._late: deque[tuple[float, float]] = deque(maxlen=round(60 / _LOOK_EVERY))
+        """By how much this process was late lately, which judges when a session is asked for."""
         self.early: list[str] = []
         """The sessions that were asked for too early."""
         self._ready: dict[int, float] = {}
@@ -141,15 +139,10 @@ class Takeovers:
                 self._look(rows, last, now)
                 last = now
                 await asyncio.sleep(_LOOK_EVERY)
-                if (late := time.monotonic() - now - _LOOK_EVERY) > _ON_TIME:
-                    self._late.append((time.monotonic(), late))
+                self._late.append((time.monotonic(), time.monotonic() - now - _LOOK_EVERY))
         finally:
             if connection is not None:
                 await connection.close()
-
-    def late(self, begins: float, ends: float) -> float:
-        """By how many seconds what was noted between two times may have been noted late."""
-        return max((late for at, late in self._late if begins <= at <= ends), default=0.0)
 
     def summary(self) -> str:
         """What to print at the end."""
@@ -183,7 +176,7 @@ class Takeovers:
             now, shard = time.monotonic(), frame.data["shard"][0]
             if self._asked and now - self._asked[-1][0] < _EVERY:
                 before, of = self._asked[-1]
-                late = self.late(before - 1, now)
+                late = max((late for at, late in self._late if at >= before - 1), default=0.0)
                 self.early.append(
                     f"a session of shard {shard} was asked for {now - before:.2f} s after one of shard {of}, by a clock"
                     f" that was up to {late:.2f} s late"

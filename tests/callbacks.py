@@ -17,7 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-LIMIT: Final = 0.1
+LIMIT: Final = 0.05
 """Seconds of CPU time that one callback may use on a machine that takes `_REFERENCE` for the loop below."""
 _REFERENCE: Final = 0.0025
 _TESTS: Final = str(Path(__file__).parent)
@@ -60,7 +60,7 @@ def _calibrated() -> float:
 
 
 def _slowest() -> float:
-    return max(loop() for _ in range(5))
+    return max(loop() for _ in range(20))
 
 
 def limit(calibrate: Callable[[], float] = _calibrated) -> float:
