@@ -40,6 +40,14 @@ async def speak(world: World, attachment: Attachment | None = None) -> Message:
     )
 
 
+async def left_unheard(start: Start) -> Message:
+    """A voice message that came while the bot heard none."""
+    async with start() as world:
+        spoken = await speak(world)
+        await world.taken(spoken)
+    return spoken
+
+
 async def reply_to(world: World, question: Message) -> Message:
     await world.taken(question)
     [reply] = [each for each in world.discord.bot_messages(question.channel) if each.reply_to is question]
@@ -219,9 +227,7 @@ async def test_what_is_deleted_while_it_is_heard_is_charged_and_not_asked(start:
 
 
 async def test_a_voice_message_that_is_quoted_is_heard_too(start: Start) -> None:
-    async with start() as world:
-        spoken = await speak(world)
-        await world.taken(spoken)
+    spoken = await left_unheard(start)
     async with start(**EARS) as world:
         world.model.transcriptions.default = Transcript(WORDS)
         world.model.default = Reply("Norway's.")
@@ -308,9 +314,7 @@ async def test_question_is_not_asked_before_what_was_heard_is_paid(
 ) -> None:
     """Its own tokens could not be reserved beside those: an attempt has one open charge."""
     monkeypatch.setattr("bot.core.outages.AWAY_FOR", 0.0)
-    async with start() as world:
-        spoken = await speak(world)
-        await world.taken(spoken)
+    spoken = await left_unheard(start)
     async with start(**EARS) as world:
         fault = Fault("quotas.settle_replaced", StoreError("the disk is full"))
         monkeypatch.setattr(world.store.quotas, "settle_replaced", fault.on(world.store.quotas, "settle_replaced"))
@@ -331,9 +335,7 @@ async def test_a_database_that_fails_ends_a_question_that_only_quotes_a_voice_me
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bot.core.outages.AWAY_FOR", 0.0)
-    async with start() as world:
-        spoken = await speak(world)
-        await world.taken(spoken)
+    spoken = await left_unheard(start)
     async with start(**EARS) as world:
         for text, asked in (("", 0), ("What is it?", 1)):
             with monkeypatch.context() as patched:
