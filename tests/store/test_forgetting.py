@@ -5,16 +5,31 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import TypeAlias
 
 import pytest
 
+from bot.core.records import Ping, UserRecord
 from bot.core.turns import Attempt, Outcome, Prompt, Quote, TurnState
 from bot.store import Store
 from bot.store.sqlite import open_store
 from bot.store.sqlite.engine import SQLiteEngine
 from tests.places import on_discord
 from tests.store.forgetting import BO, CLEO, DM, GUILD, PLENTY, THERE, asked, fill, forget, left, secret
-from tests.store.steps import HERE, Clock, answer, begin, child, context_of, posix_only, rows, said, trace
+from tests.store.steps import (
+    HERE,
+    Clock,
+    answer,
+    begin,
+    child,
+    context_of,
+    failing,
+    posix_only,
+    rows,
+    said,
+    told,
+    trace,
+)
 
 
 async def visible(store: Store) -> list[str]:
@@ -180,16 +195,32 @@ async def forget_own_here(store: Store) -> set[int]:
     return await store.retention.forget_own(HERE, BO)
 
 
-async def readable(store: Store) -> tuple[list[str], int]:
+Readable: TypeAlias = tuple[list[str], UserRecord]
+
+
+async def readable(store: Store) -> Readable:
     """The prompts and replies in every conversation, and the extent of what is on record of Bo."""
     turns = [turn for where in (HERE, THERE, DM) for turn in await store.turns.history(where, 999)]
-    return [text for turn in turns for text in (turn.prompt, turn.reply)], (await store.people.record_of(BO)).turns
+    return [text for turn in turns for text in (turn.prompt, turn.reply)], await store.people.record_of(BO)
+
+
+async def test_person_is_forgotten_as_a_whole_or_not_at_all(store: Store) -> None:
+    await fill(store)
+    await store.notes.add(BO, None, "SECRET", 6)
+    await store.person_settings.set_ping(BO, Ping.ALWAYS)
+    before = await readable(store)
+    async with failing(store.engine, "BEFORE DELETE ON person_settings"):
+        await told(forget(store))
+    assert await readable(store) == before
+    assert [note.text for note in await store.notes.of(BO, None)] == ["SECRET"]
+    await forget(store)
+    assert (await store.people.record_of(BO)).is_empty
 
 
 STAGES = ("all", "rows are left", "bytes are left")
 
 
-async def _stage(file: Path, before: tuple[list[str], int], after: tuple[list[str], int]) -> list[str]:
+async def _stage(file: Path, before: Readable, after: Readable) -> list[str]:
     """What a kill has left, from which the next start has to come to the end."""
     async with open_store(file, exclusive=True) as store:
         found = await readable(store)
