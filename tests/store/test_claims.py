@@ -26,13 +26,19 @@ from tests.postgresql import Server
 from tests.waiting import FOR_A_PROCESS, PATIENCE, until
 
 QUICK = Timing(own_for=1.0, open_for=0.6, look_every=0.1)
-NEVER = Timing(own_for=3600.0, open_for=0.6, look_every=0.1)
-"""Who has this takes nothing that was not released."""
+NEVER = Timing(own_for=3600.0, open_for=3600.0, look_every=0.1)
+"""Who has this takes nothing that was not released, and is not late with it, however slow the machine is."""
 
 
 @pytest.fixture
 def url(postgresql_url: str) -> str:
     return postgresql_url
+
+
+@pytest.fixture
+def answers_are_awaited(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No answer counts as lost because the machine is slow."""
+    monkeypatch.setattr("bot.store.postgresql.claims._ANSWER_TIMEOUT", FOR_A_PROCESS)
 
 
 @asynccontextmanager
@@ -128,7 +134,7 @@ async def test_killed_process_is_waited_for_and_then_replaced(url: str) -> None:
         async with asyncio.timeout(PATIENCE):
             claim = await waiting
         assert time.monotonic() - at >= QUICK.own_for - QUICK.look_every
-        assert claim.gate.is_open
+        await until(lambda: claim.gate.is_open)
 
 
 async def test_process_that_waits_for_a_holder_to_come_back_looks_again_when_it_may_take_over(url: str) -> None:
@@ -136,15 +142,15 @@ async def test_process_that_waits_for_a_holder_to_come_back_looks_again_when_it_
         await says(killed, "serves")
         killed.kill()
         await killed.wait()
-    seldom = Timing(own_for=1.0, open_for=0.6, look_every=3600.0)
+    seldom = Timing(own_for=1.0, open_for=3600.0, look_every=3600.0)
     async with Claims(url, WantedShards(), seldom) as standby, asyncio.timeout(PATIENCE):
         assert (await standby.take()).gate.is_open
 
 
+@pytest.mark.usefixtures("answers_are_awaited")
 async def test_released_shards_are_taken_without_waiting(
     postgresql_server: Server, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bot.store.postgresql.claims._ANSWER_TIMEOUT", FOR_A_PROCESS)
     told = Timing(own_for=3600.0, open_for=3600.0, look_every=3600.0)
     async with Claims(url, WantedShards(), QUICK) as first, Claims(url, WantedShards(), told) as second:
         claim = await first.take()
@@ -165,6 +171,7 @@ async def test_released_shards_are_taken_without_waiting(
         assert claim.gate.is_shut
 
 
+@pytest.mark.usefixtures("answers_are_awaited")
 async def test_process_that_is_told_to_end_while_it_takes_shards_releases_them(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -185,6 +192,7 @@ async def test_process_that_is_told_to_end_while_it_takes_shards_releases_them(
         assert (await other.take()).gate.is_open
 
 
+@pytest.mark.usefixtures("answers_are_awaited")
 async def test_shards_that_were_taken_without_an_answer_are_taken_again_at_once(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
