@@ -170,9 +170,8 @@ async def test_process_that_ends_in_an_outage_leaves_nothing_to_be_posted_twice(
     assert answers() == [message]
 
 
-@pytest.mark.parametrize("place", ["in the channel", "to a command"])
 async def test_whole_answer_of_an_outage_is_whole_after_the_next_start(
-    discord: DiscordStandin, model: ModelStandin, start: Start, file: Database, place: str
+    discord: DiscordStandin, model: ModelStandin, start: Start, file: Database
 ) -> None:
     """Its further messages are posted anew, for which Discord is not to take those that are deleted."""
     model.script.append(Reply(["first " * 330, "second " * 280, "third "], tokens_per_second=60))
@@ -187,10 +186,7 @@ async def test_whole_answer_of_an_outage_is_whole_after_the_next_start(
         failing(store.engine, RECORDS.format("INSERT")),
         start() as world,
     ):
-        if place == "to a command":
-            await discord.slash(discord.bo, discord.general, "ask", question="tell me")
-        else:
-            await world.ask("tell me")
+        await world.ask("tell me")
         await discord.wait_for(lambda: "third" in words())
         await world.idle()
         whole = words()
