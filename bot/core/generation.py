@@ -19,14 +19,15 @@ from bot.core.generation_settings import GenerationSettings
 from bot.core.hearing import Hearing
 from bot.core.learning import ModelLearning, cut_advice
 from bot.core.log_entries import FailureLog
+from bot.core.model_events import TokenStatistics
 from bot.core.outages import Outages
 from bot.core.pictures import PictureProblem, Pictures
-from bot.core.preparing import RequestPreparer
+from bot.core.preparing import RequestPreparer, is_old
 from bot.core.protocols import ReplySink, Store
 from bot.core.quotas import QuotaExceeded, Usage
 from bot.core.recent import RecentMessages
 from bot.core.reply_reader import ReplyReader
-from bot.core.requests import Asking, Request
+from bot.core.requests import Asking, OnRecord, Request
 from bot.core.turns import Conversation, FailureReason, Outcome, Prompt, StopReason, TurnState
 from bot.core.window import Room
 
@@ -116,16 +117,15 @@ class ReplyGenerator:
 
         A model that failed a short time ago is left out, unless somebody asked for another attempt. Raises StoreError.
         """
-        conversation = running.prompt.conversation
-        behaviour = await self._outages.during(running, lambda: self._store.personas.settings_of(conversation))
-        system_prompt = behaviour.persona or self._settings.system_prompt
-        first, fallback = self._settings.chosen_model(behaviour.model), self._settings.fallback_model
+        found = await self._find(running)
+        system_prompt = found.behaviour.persona or self._settings.system_prompt
+        first, fallback = self._settings.chosen_model(found.behaviour.model), self._settings.fallback_model
         # Before a slot is taken: what is somebody's file keeps nobody else waiting.
         own = [each._replace(turn_id=running.attempt.turn_id) for each in running.prompt.pictures]
         await running.wait_for(self._pictures.loading(own, PICTURES_WITHIN))
         outcome: Outcome | None = None
         if fallback in (None, first) or running.attempt.number > 1 or not self._failing.is_resting(first):
-            first, outcome = await self._ask_seeing(running, sink, first, system_prompt)
+            first, outcome = await self._ask_seeing(running, sink, first, system_prompt, found)
             if fallback is None or fallback == first or not may_be_replaced(outcome, running):
                 if running.stop_reason is None and running.estimated_usage() is not None:
                     self._failing.discard(first)
@@ -135,23 +135,36 @@ class ReplyGenerator:
         # Why is in the log already: once as a warning.
         log.info("turn %d: %s is asked in place of %s", running.attempt.turn_id, fallback, first)
         described = self._settings.servers.described(fallback)
-        return replace(await self._ask(running, sink, fallback, system_prompt, described), replaced=outcome)
+        return replace(await self._ask(running, sink, fallback, system_prompt, described=described), replaced=outcome)
+
+    async def _find(self, running: ActiveAttempt) -> OnRecord:
+        """What is on record for an attempt, read at once: each read waits for a database server. Raises StoreError."""
+        behaviour, turn, statistics, stored = await self._outages.during(
+            running,
+            lambda: asyncio.gather(
+                self._store.personas.settings_of(running.prompt.conversation),
+                self._store.turns.of_attempt(running.attempt),
+                self._store.token_statistics.of_all(),
+                self._preparer.read(running, self._settings.context_tokens),
+            ),
+        )
+        return OnRecord(behaviour, turn, statistics, stored)
 
     async def _ask_seeing(
-        self, running: ActiveAttempt, sink: ReplySink, model: str, system_prompt: str
+        self, running: ActiveAttempt, sink: ReplySink, model: str, system_prompt: str, found: OnRecord
     ) -> tuple[str, Outcome]:
         """Ask a model, or the one for pictures if there are some that it cannot see. Returns which was asked."""
         vision = self._settings.vision_model
         if vision in (None, model):
-            return model, await self._ask(running, sink, model, system_prompt)
+            return model, await self._ask(running, sink, model, system_prompt, found)
         if await self._model.most_pictures(model) != 0 or not await self._is_about_pictures(running):
             try:
-                return model, await self._ask(running, sink, model, system_prompt, may_be_blind=False)
+                return model, await self._ask(running, sink, model, system_prompt, found, may_be_blind=False)
             except _CannotSee:
                 await self._settle_first(running, Outcome(TurnState.FAILED))
         log.info("turn %d: %s is asked about images in place of %s", running.attempt.turn_id, vision, model)
         described = self._settings.servers.described(vision)
-        return vision, await self._ask(running, sink, vision, system_prompt, described)
+        return vision, await self._ask(running, sink, vision, system_prompt, described=described)
 
     async def _is_about_pictures(self, running: ActiveAttempt) -> bool:
         """Whether a question, or one a short time before it, shows pictures."""
@@ -178,27 +191,22 @@ class ReplyGenerator:
         sink: ReplySink,
         model: str,
         system_prompt: str,
-        described: str | None = None,
+        found: OnRecord | None = None,
         *,
+        described: str | None = None,
         may_be_blind: bool = True,
     ) -> Outcome:
         """Ask a model, once its server has a free slot. `described` is what people are told of another than theirs.
 
+        `found` is used while it is new.
         Raises _CannotSee if it refuses the pictures that the question is about, unless it `may_be_blind`.
         """
         async with self._slot(running, model):
             if running.stop_reason is not None:
                 return running.stop_outcome()
-            key = self._settings.servers.key(model)
-            # At once: each waits for a database server.
-            turn, known, stored = await self._outages.during(
-                running,
-                lambda: asyncio.gather(
-                    self._store.turns.of_attempt(running.attempt),
-                    self._store.token_statistics.of(key),
-                    self._preparer.read(running, self._settings.context_tokens),
-                ),
-            )
+            if found is None or is_old(found.stored):
+                found = await self._find(running)
+            turn, key = found.turn, self._settings.servers.key(model)
             if turn is None:
                 running.stop(StopReason.FORGOTTEN)
                 return running.stop_outcome()
@@ -216,7 +224,16 @@ class ReplyGenerator:
                 most_pictures = await self._model.most_pictures(model)
                 await self.recent.add_to(running)
                 asking = Asking(
-                    turn, stored, running, sink, model, key, system_prompt, known, moves_window, most_pictures
+                    turn,
+                    found.stored,
+                    running,
+                    sink,
+                    model,
+                    key,
+                    system_prompt,
+                    found.statistics.get(key, TokenStatistics()),
+                    moves_window,
+                    most_pictures,
                 )
                 return await self._request(asking, may_be_blind=may_be_blind)
             finally:

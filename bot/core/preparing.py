@@ -89,7 +89,7 @@ class RequestPreparer:
         `spent` is what earlier requests used that it did not refuse.
         """
         running = asking.running
-        if asking.stored is not None and _now() - asking.stored.read_at > CONTEXT_MAX_AGE:
+        if asking.stored is not None and is_old(asking.stored):
             asking.stored = None
         built_at = asking.stored.read_at if asking.stored else _now()
         # What a refusal or a quota leaves too little room for is not lost for the requests to come.
@@ -262,6 +262,11 @@ class RequestPreparer:
 
     async def _summaries_before(self, turn_id: int, begins: int | None) -> WindowSummaries:
         return NO_SUMMARIES if self._summaries_due is None else await self._store.summaries.in_context(turn_id, begins)
+
+
+def is_old(stored: Stored) -> bool:
+    """Whether too much may have been forgotten since it was read."""
+    return _now() - stored.read_at > CONTEXT_MAX_AGE
 
 
 def _now() -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bot.core import context
@@ -13,7 +13,7 @@ from bot.core.pictures import PictureProblem
 from bot.core.protocols import ReplySink
 from bot.core.quotas import QuotaExceeded
 from bot.core.summaries import WindowSummaries
-from bot.core.turns import ContextPage, Turn
+from bot.core.turns import Behaviour, ContextPage, Turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,18 @@ class Stored:
     summaries: WindowSummaries
     read_at: float
     """On the event loop's clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class OnRecord:
+    """What is on record for the requests of an attempt."""
+
+    behaviour: Behaviour
+    turn: Turn | None
+    """None: it was forgotten."""
+    statistics: Mapping[str, TokenStatistics]
+    """Of each model by its key, which is not known before the behaviour."""
+    stored: Stored
 
 
 @dataclass(slots=True)

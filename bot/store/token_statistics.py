@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from bot.core.model_events import TokenStatistics
 from bot.store.part import Part
 
@@ -10,11 +12,13 @@ class TokenStatisticsStore(Part):
     """Token statistics by model name, kept from one start to the next."""
 
     async def of(self, model: str) -> TokenStatistics:
+        return (await self.of_all()).get(model, TokenStatistics())
+
+    async def of_all(self) -> Mapping[str, TokenStatistics]:
         rows = await self._engine.read(
-            "SELECT bytes_per_token, window_tokens, picture_ratio FROM token_statistics WHERE model = :model",
-            model=model,
+            "SELECT model, bytes_per_token, window_tokens, picture_ratio FROM token_statistics"
         )
-        return TokenStatistics(*rows[0]) if rows else TokenStatistics()
+        return {model: TokenStatistics(*statistics) for model, *statistics in rows}
 
     async def record(self, model: str, statistics: TokenStatistics) -> None:
         await self._engine.write(

@@ -62,7 +62,7 @@ class Fault:
 STORED = [
     "turns.of_attempt",
     "personas.settings_of",
-    "token_statistics.of",
+    "token_statistics.of_all",
     "windows.earlier",
     "quotas.reserve",
     "turns.close",

@@ -221,8 +221,14 @@ async def test_what_needs_nothing_of_each_other_is_read_at_once(
         for part, name in reads:
             hold(part, name, all_begun)
 
-    together((store.turns, "of_attempt"), (store.token_statistics, "of"))
-    together((store.windows, "earlier"), (store.notes, "texts_of"), (store.summaries, "in_context"))
+    together(
+        (store.personas, "settings_of"),
+        (store.turns, "of_attempt"),
+        (store.token_statistics, "of_all"),
+        (store.windows, "earlier"),
+        (store.notes, "texts_of"),
+        (store.summaries, "in_context"),
+    )
     before = len(talk.model.asked)
     await talk.say("question 9999")
     assert len(talk.model.asked) == before + 1, "nothing is waited for before the next is read"
