@@ -167,6 +167,9 @@ async def test_questions_beyond_the_slots_of_the_server_wait_visibly(
         tokens = await world.store.quotas.usage_today()
         assert 8000 < tokens.total < 12_000, "nothing is reserved for those that wait"
         await discord.delete(asked[3])
+        await discord.edit(asked[5], f"{discord.bot.mention} by then")
+        while not await world.store.engine.read("SELECT 1 FROM turns WHERE prompt LIKE '%by then'"):
+            await asyncio.sleep(0.05)
         for number, event in enumerate(held):
             assert len(model.requests) == min(2 + number, 5)
             event.set()
@@ -175,4 +178,6 @@ async def test_questions_beyond_the_slots_of_the_server_wait_visibly(
         await world.idle()
         assert len(discord.bot_messages(discord.general)) == 4
     order = [request.messages[-1]["content"].splitlines()[-1] for request in model.requests]
-    assert [*sorted(order[:2]), *order[2:]] == ["0", "1", "2", "elsewhere", "4"], "channels take turns"
+    assert [*sorted(order[:2]), *order[2:]] == ["0", "1", "2", "by then", "4"], (
+        "channels take turns; what is asked is new"
+    )
