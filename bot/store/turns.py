@@ -52,18 +52,21 @@ _OPEN = f"""
     WHERE coalesce(conversations.parent_channel, '') <> coalesce(excluded.parent_channel, conversations.parent_channel)
        OR coalesce(conversations.asked_in, '') <> coalesce(excluded.asked_in, conversations.asked_in)
     """
-_BEGIN = f"""
+_BEGIN_WITH = f"""
     INSERT INTO stored_turns (
         conversation_id, position, message_id, target_id, user_id, display_name, user_name,
         prompt, quoted_id, quote_length, created_at, reads_history
     )
     SELECT id, :position, :message_id, :target_id, :user_id, :display_name, :user_name,
-        {_PROMPT}, {_QUOTED}, {_QUOTE_LENGTH}, :now, :reads_history
+        {{prompt}}, :now, :reads_history
     FROM conversations
     WHERE platform = :platform AND channel = :channel AND NOT EXISTS ({PROCESSED}) AND NOT EXISTS ({AT_LIMIT})
     ON CONFLICT (conversation_id, position) DO NOTHING
     RETURNING id
     """
+# Few prompts quote the bot, and PostgreSQL prepares for looking up whom it answered even where it does not look.
+_BEGIN = _BEGIN_WITH.format(prompt=":prompt_text, :source, :quote_length")
+_BEGIN_QUOTING_BOT = _BEGIN_WITH.format(prompt=f"{_PROMPT}, {_QUOTED}, {_QUOTE_LENGTH}")
 _HERE = """
     SELECT id FROM stored_turns WHERE position = :position AND conversation_id = (
         SELECT id FROM conversations WHERE platform = :platform AND channel = :channel
@@ -125,7 +128,7 @@ class TurnStore(TurnReader):
         at_limit, _, begun, *_ = await self._engine.transaction(
             (_REFUSED, values),
             (_OPEN, values),
-            (_BEGIN, values),
+            (_BEGIN_QUOTING_BOT if values["own"] else _BEGIN, values),
             *mentions,
             *pictures,
             locks=_locks(prompt),
