@@ -16,20 +16,8 @@ from bot.store.sqlite import open_store
 from bot.store.sqlite.engine import SQLiteEngine
 from tests.places import on_discord
 from tests.store.forgetting import BO, CLEO, DM, GUILD, PLENTY, THERE, asked, fill, forget, left, secret
-from tests.store.steps import (
-    HERE,
-    Clock,
-    answer,
-    begin,
-    child,
-    context_of,
-    failing,
-    posix_only,
-    rows,
-    said,
-    told,
-    trace,
-)
+from tests.store.kills import Kills
+from tests.store.steps import HERE, Clock, answer, begin, context_of, failing, rows, said, told, trace
 
 
 async def visible(store: Store) -> list[str]:
@@ -153,40 +141,6 @@ async def test_reset_conversation_keeps_its_place_and_never_its_id(store: Store,
     assert said(await store.turns.history(on_discord(9), 9)) == [(200, "new")]
 
 
-KILLED = """
-import asyncio, os, signal, sys
-from bot.store import Store
-from bot.store.sqlite.engine import SQLiteEngine
-from tests.store import test_forgetting
-from tests.store.steps import trace
-
-async def run(file, number):
-    seen, last = 0, ""
-    def count(sql):
-        nonlocal seen, last
-        seen += sql != last and not sql.startswith("--")  # what cascades and triggers do
-        last = sql
-        if seen == number:
-            os.kill(os.getpid(), signal.SIGKILL)
-    async with SQLiteEngine.open(file, exclusive=True) as database:
-        store = Store(database)
-        await trace(database, count)
-        await getattr(test_forgetting, sys.argv[2])(store)
-        await store.engine.erase_deleted()
-
-number = status = 1
-while status:
-    file = f"{sys.argv[1]}/{number}.db"
-    process = os.fork()
-    if not process:
-        asyncio.run(run(file, number))
-        os._exit(0)
-    _, status = os.waitpid(process, 0)
-    number += 1
-print(number - 1)
-"""
-
-
 async def reset_here(store: Store) -> set[int]:
     return await store.retention.forget_conversation(HERE)
 
@@ -237,31 +191,27 @@ async def _stage(file: Path, before: Readable, after: Readable) -> list[str]:
     return stages
 
 
-@posix_only
-@pytest.mark.parametrize("act", ["reset_here", "forget", "forget_own_here"])
-async def test_killed_at_any_statement_it_is_all_there_or_all_out_of_reach(tmp_path: Path, act: str) -> None:
+@pytest.mark.parametrize("act", [reset_here, forget, forget_own_here])
+async def test_killed_at_any_statement_it_is_all_there_or_all_out_of_reach(
+    tmp_path: Path, act: Callable[[Store], Awaitable[set[int]]]
+) -> None:
     """Killed while it forgets, while the rows go and while the log is emptied; what is left, the next start does."""
-    original = tmp_path / "original.db"
+    original = tmp_path / "at work" / "chat.db"
     async with open_store(original, exclusive=True) as store:
         await fill(store, turns=20)
         before = await readable(store)
-    whole = original.read_bytes()
+    kills = Kills(original.parent)
     async with open_store(original, exclusive=True) as store:
-        await globals()[act](store)
+        await trace(store.engine, kills)
+        await act(store)
         after = await readable(store)
-    for number in range(1, 100):
-        (tmp_path / f"{number}.db").write_bytes(whole)
-    process = await child(KILLED, tmp_path, act)
-    out, _ = await process.communicate()
-    kills = int(out) - 1
+        await store.engine.erase_deleted()
     seen = Counter[str]()
-    stages: dict[bytes, list[str]] = {}
-    for number in range(1, kills + 1):
-        file = tmp_path / f"{number}.db"
-        rows_left = left(file) > 0
-        content = file.read_bytes()  # SQLite has cleared up by then
-        assert not Path(f"{file}-wal").exists()
-        if content not in stages:
-            stages[content] = ["rows are left"] * rows_left + await _stage(file, before, after)
-        seen.update(stages[content])
+    for left_by, folder in kills.distinct(tmp_path / "left"):
+        file = folder / original.name
+        stages = ["rows are left"] * (left(file) > 0)
+        assert not Path(f"{file}-wal").exists(), "SQLite has cleared up"
+        stages += await _stage(file, before, after)
+        for stage in stages:
+            seen[stage] += kills.left.count(left_by)
     assert min(seen[stage] for stage in STAGES) > 1, "every stage has had its turn"

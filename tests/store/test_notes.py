@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,8 @@ from bot.store import Store
 from bot.store.sqlite import open_store
 from bot.store.sqlite.engine import SQLiteEngine
 from tests.places import on_discord
-from tests.store.steps import Clock, child, files, posix_only, rows
+from tests.store.kills import Kills
+from tests.store.steps import Clock, files, rows, trace
 
 BO, CLEO, GUILD, OTHER = 2**60 + 7, 2**60 + 8, 5, 6
 DAY = 24 * 3600
@@ -121,59 +121,28 @@ async def test_reset_keeps_notes(store: Store) -> None:
     assert await texts(store) == {("Bo", GUILD): ["vegan"]}
 
 
-KILLED = """
-import asyncio, os, signal, sys
-from bot.store import Store
-from bot.store.sqlite.engine import SQLiteEngine
-from tests.store import test_notes
-from tests.store.steps import trace
-
-async def run(file, number):
-    seen = 0
-    def count(sql):
-        nonlocal seen
-        seen += 1
-        if seen == number:
-            os.kill(os.getpid(), signal.SIGKILL)
-    async with SQLiteEngine.open(file, exclusive=True) as database:
-        store = Store(database)
-        await trace(database, count)
-        await test_notes.add(store, "SECRET" * 100, size=600)
-        open(f"{file}.told", "w").close()
-        await store.engine.erase_deleted()
-
-number = status = 1
-while status:
-    process = os.fork()
-    if not process:
-        asyncio.run(run(f"{sys.argv[1]}/{number}.db", number))
-        os._exit(0)
-    _, status = os.waitpid(process, 0)
-    number += 1
-print(number - 1)
-"""
-
-
-@posix_only
 async def test_killed_at_any_statement_a_note_is_whole_or_not_there(tmp_path: Path) -> None:
-    process = await child(KILLED, tmp_path)
-    out, _ = await process.communicate()
+    file = tmp_path / "at work" / "chat.db"
+    kills = Kills(file.parent)
+    async with open_store(file, exclusive=True) as store:
+        await trace(store.engine, kills)
+        await add(store, "SECRET" * 100, size=600)
+        (file.parent / "told").touch()
+        await store.engine.erase_deleted()
     seen = {"not there": 0, "there, and nobody told": 0, "told": 0}
-    for number in range(1, int(out) + 1):
-        file = tmp_path / f"{number}.db"
-        told = Path(f"{file}.told").exists()
+    for left, folder in kills.distinct(tmp_path / "left"):
+        file, told = folder / "chat.db", (folder / "told").exists()
         async with open_store(file, exclusive=True) as store:
             found = await store.notes.texts_of(BO, GUILD)
             assert found in ([], ["SECRET" * 100])
             assert found or not told
-            seen["told" if told else "there, and nobody told" if found else "not there"] += 1
+            stage = "told" if told else "there, and nobody told" if found else "not there"
+            seen[stage] += kills.left.count(left)
             again = await add(store, "SECRET" * 100, size=600)
             assert again is (NoteResult.KNOWN if found else NoteResult.ADDED)
             [note] = await store.notes.of(BO, GUILD)
             assert await store.notes.delete(BO, GUILD, note.id)
             await store.engine.erase_deleted()
-        assert b"SECRET" not in b"".join(
-            files(file)[name] for name in os.listdir(tmp_path) if name.startswith(file.name)
-        )
+        assert b"SECRET" not in b"".join(files(file).values())
         assert rows(file, "PRAGMA integrity_check") == [("ok",)]
     assert min(seen["not there"], seen["told"]) > 0, "every stage has had its turn"

@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import tempfile
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from bot.core.access import Block, GuildRules
 from bot.core.model_events import TokenStatistics
 from bot.core.turns import Behaviour, Conversation, FailureReason, Turn, TurnState, UserName
-from bot.store.sqlite import open_store, schema
+from bot.store.sqlite import connection, open_store, schema
 from tests.places import on_discord
 from tests.store import old_databases
+from tests.store.kills import Kills, Left
 from tests.store.steps import (
     HERE,
     answer,
     assert_it_adds_up,
     begin,
-    child,
     context_of,
     files,
-    posix_only,
     refusal,
     rows,
     said,
@@ -200,67 +202,32 @@ def assert_is_current(path: Path) -> None:
     assert rows(path, "PRAGMA integrity_check") == [("ok",)]
 
 
-KILLED = """
-import asyncio, os, signal, sqlite3, sys
-from bot.store.sqlite import connection, open_store
-from tests.store import old_databases
-
-def killing(number):
-    seen = 0
-    def connect(path, **options):
-        def count(sql):
-            nonlocal seen
-            seen += not sql.startswith("--")  # what a trigger does
-            if seen == number:
-                os.kill(os.getpid(), signal.SIGKILL)
-        opened = sqlite3.connect(path, **options)
-        opened.set_trace_callback(count)
-        return opened
-    return connect
-
-async def upgrade(file):
-    async with open_store(file, exclusive=True):
-        pass
-
-number = status = 1
-while status:
-    file = f"{sys.argv[1]}/{number}.db"
-    process = os.fork()
-    if not process:
-        connection.sqlite3 = type("sqlite3", (), {**vars(sqlite3), "connect": staticmethod(killing(number))})
-        asyncio.run(upgrade(file))
-        os._exit(0)
-    _, status = os.waitpid(process, 0)
-    number += 1
-print(number)
-"""
-
-
-@posix_only
-async def test_killed_at_each_statement_of_a_migration_it_is_the_old_one_or_the_new(tmp_path: Path) -> None:
+async def test_killed_at_each_statement_of_a_migration_it_is_the_old_one_or_the_new(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     current = len(schema.migrations())
-    old = tmp_path / "old.db"
+    old = tmp_path / "at work" / "chat.db"
+    old.parent.mkdir()
     old_databases.make(old, 3)
-    before, whole = content(old), old.read_bytes()
-    for number in range(1, 400):
-        write(tmp_path / f"{number}.db", whole)
-    process = await child(KILLED, tmp_path)
-    out, _ = await process.communicate()
-    kills = int(out) - 1
-    versions = []
-    seen: set[bytes] = set()
-    for number in range(1, kills):
-        file = tmp_path / f"{number}.db"
-        [[version]] = rows(file, "PRAGMA user_version")  # SQLite has cleared up by then
-        versions.append(version)
-        left = file.read_bytes()
-        if left in seen:
-            continue
-        seen.add(left)
-        assert version == current or content(file) == before
+    before, kills = content(old), Kills(old.parent)
+
+    def connect(*arguments: Any, **options: Any) -> sqlite3.Connection:
+        opened: sqlite3.Connection = sqlite3.connect(*arguments, **options)
+        opened.set_trace_callback(kills)
+        return opened
+
+    with monkeypatch.context() as patch:
+        patch.setattr(connection, "sqlite3", SimpleNamespace(**{**vars(sqlite3), "connect": connect}))
+        await _open(old)
+    found: dict[Left, int] = {}
+    for left, folder in kills.distinct(tmp_path / "left"):
+        file = folder / "chat.db"
+        [[found[left]]] = rows(file, "PRAGMA user_version")
+        assert found[left] == current or content(file) == before
         await _open(file)
         assert rows(file, "SELECT count(*) FROM turns") == [(6,)]
         assert rows(file, "PRAGMA user_version") == [(current,)]
+    versions = [found[left] for left in kills.left]
     assert versions == sorted(versions)
     assert {*versions} == {3, current}
     assert versions.count(3) > 60, "each statement has had its turn"
