@@ -98,6 +98,7 @@ class Replies:
         self._on_end = on_end
         self.threads = threads
         self.records = opener.records
+        self.live = opener.live
         self._showing_again: set[int] = set()
         """The turns whose unseen end is being shown."""
         self.stopping = ReplyStopping(conversations, store, spawn)

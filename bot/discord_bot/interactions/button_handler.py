@@ -9,10 +9,11 @@ from functools import partial
 import discord
 
 from bot import texts
+from bot.core.attempt import ActiveAttempt
 from bot.core.errors import StoreError
 from bot.core.retrying import poll_until
 from bot.core.service import ConversationService
-from bot.core.turns import Outcome, StopReason, Turn, TurnState
+from bot.core.turns import Outcome, Prompt, StopReason, Turn, TurnState
 from bot.discord_bot.access.policy import Policy
 from bot.discord_bot.channels import asked_by_command, is_for_one, may_write, moderates, reads_history
 from bot.discord_bot.delivery.buttons import under_reply
@@ -67,9 +68,16 @@ class ButtonHandler:
 
     async def _handle(self, interaction: discord.Interaction, button: Button, attempt: int) -> None:
         """Do what a button says, for the author of the prompt and for moderators, once."""
-        looking = self._look_up(interaction, interaction.message, button)
+        if button is Button.STOP and (running := self._running_in(interaction.message)) is not None:
+            # All that is needed is known, so that a stop does not wait for a database that is away.
+            if (not_theirs := _not_theirs(interaction, running.prompt)) is not None:
+                await respond_ephemeral(interaction, not_theirs)
+            else:
+                running.stop(StopReason.USER, shown_name(interaction.user))
+                await acknowledge(interaction)
+            return
         try:
-            turn, refusal = await defer_if_slow(interaction, looking)
+            turn, refusal = await self._look_up_in_time(interaction, interaction.message, button)
         except StoreError as error:
             log.error("could not look up a press on %s: %s", button.value, error)
             await respond_ephemeral(interaction, texts.CANNOT_SAVE)
@@ -103,9 +111,8 @@ class ButtonHandler:
             self._begin(interaction, turn, restore, resume=button is Button.CONTINUE, through=through)
 
     async def _retry_answer(self, interaction: discord.Interaction, message: discord.Message) -> None:
-        looking = self._look_up(interaction, message, Button.AGAIN)
         try:
-            turn, refusal = await defer_if_slow(interaction, looking)
+            turn, refusal = await self._look_up_in_time(interaction, message, Button.AGAIN)
         except StoreError as error:
             log.error("could not look up an answer to retry: %s", error)
             await respond_ephemeral(interaction, texts.full_size(texts.CANNOT_SAVE))
@@ -170,6 +177,22 @@ class ButtonHandler:
         else:
             await acknowledge(interaction)
 
+    def _running_in(self, message: discord.Message | None) -> ActiveAttempt | None:
+        """The attempt under way whose reply a message shows."""
+        live = self._replies.live
+        if message is None:
+            return None
+        here = (each for each in self._conversations.running if each in live and message.id in live[each].shown)
+        return next(here, None)
+
+    async def _look_up_in_time(
+        self, interaction: discord.Interaction, message: discord.Message | None, button: Button
+    ) -> tuple[Turn | None, str | None]:
+        """`_look_up`, once the database takes it. Raises StoreError."""
+        look_up = partial(self._look_up, interaction, message, button)
+        waiting = self._conversations.outages.wait_out(look_up, f"a press on {button.value}")
+        return await defer_if_slow(interaction, waiting)
+
     async def _look_up(
         self, interaction: discord.Interaction, message: discord.Message | None, button: Button
     ) -> tuple[Turn | None, str | None]:
@@ -206,11 +229,11 @@ class ButtonHandler:
         )
 
 
-def _not_theirs(interaction: discord.Interaction, turn: Turn) -> str | None:
-    """What to say to somebody who may not decide over the reply to a turn, or None if they may."""
-    if interaction.user.id == turn.user_id or moderates(interaction):
+def _not_theirs(interaction: discord.Interaction, asked: Turn | Prompt) -> str | None:
+    """What to say to somebody who may not decide over the reply to what was asked, or None if they may."""
+    if interaction.user.id == asked.user_id or moderates(interaction):
         return None
-    return texts.not_theirs(stored_name(turn.author_name) or "the one who asked")
+    return texts.not_theirs(stored_name(asked.author_name) or "the one who asked")
 
 
 def _buttons_of(turn: Turn) -> Buttons:
