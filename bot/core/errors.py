@@ -4,6 +4,7 @@ BotError
 ├── SettingsError        every mistake in the settings at once
 ├── StoreError           the database cannot be read or written just now
 │   ├── StoreUnusable    and will not be: foreign, newer, not writable, in use
+│   ├── StoreBug         a statement fails through a bug, and would again
 │   ├── ClaimUnconfirmed nothing may be written until the database says again what this process serves
 │   └── ClaimLost        nothing may be written any more: another process serves it
 ├── TranscriptError      a conversation cannot be exported or imported
@@ -68,6 +69,10 @@ class StoreError(BotError):
 
 class StoreUnusable(StoreError):
     """The database will not work until somebody changes something."""
+
+
+class StoreBug(StoreError):
+    """A statement fails through a bug of the bot's own, and would at each further try. It is in the log already."""
 
 
 class ClaimUnconfirmed(StoreError):

@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import TypeVar
 
 from bot.core.attempt import ActiveAttempt
-from bot.core.errors import ClaimLost, ClaimUnconfirmed, StoreError
+from bot.core.errors import ClaimLost, ClaimUnconfirmed, StoreBug, StoreError
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ class Outages:
         while True:
             try:
                 return await work()
-            except ClaimLost:
+            except (ClaimLost, StoreBug):
                 raise
             except StoreError as error:
                 if isinstance(error, ClaimUnconfirmed):

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TypeVar
 
-from bot.core.errors import ClaimUnconfirmed
+from bot.core.errors import ClaimUnconfirmed, StoreBug
 
 T = TypeVar("T")
 
@@ -21,7 +21,8 @@ async def retrying(
     """Call `work` until it succeeds and return its result.
 
     After an error of a type in `on`, the next delay (seconds) passes before the next call; `log_retry` gets the error
-    and that delay first. Once the delays are used up, the next error is raised. Other errors are raised at once.
+    and that delay first. Once the delays are used up, the next error is raised. Other errors are raised at once, and so
+    is a StoreBug.
 
     ClaimUnconfirmed uses up no delay, and is logged once: while that lasts, nobody could be told of a failure.
     """
@@ -30,6 +31,8 @@ async def retrying(
         while True:
             try:
                 return await work()
+            except StoreBug:
+                raise
             except on as error:
                 unconfirmed = isinstance(error, ClaimUnconfirmed)
                 if log_retry is not None and not (unconfirmed and waits):

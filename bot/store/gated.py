@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 
 from bot.core.changes import Announcement
-from bot.core.errors import ClaimLost, ClaimUnconfirmed, StoreError
+from bot.core.errors import ClaimLost, ClaimUnconfirmed, StoreBug, StoreError
 from bot.core.gate import Gate
 from bot.store.engine import Dialect, Engine, Lock, Rows, Statement, Value
 
@@ -42,6 +42,8 @@ class GatedEngine:
         """
         try:
             return await self._engine.read(sql, **values)
+        except StoreBug:
+            raise
         except StoreError as error:
             if self._gate.is_open:
                 raise

@@ -7,7 +7,7 @@ from itertools import repeat
 
 import pytest
 
-from bot.core.errors import ClaimUnconfirmed, StoreError
+from bot.core.errors import ClaimUnconfirmed, StoreBug, StoreError
 from bot.core.retrying import poll_until, retrying
 from tests import virtual_time
 
@@ -107,3 +107,10 @@ def test_polling_ends_with_the_condition_or_the_time(
     value, seconds = virtual_time.run(poll())
     assert value is found
     assert seconds == pytest.approx(took)
+
+
+async def test_bug_is_not_tried_again() -> None:
+    work = Flaky(StoreBug("a bug"))
+    with pytest.raises(StoreBug):
+        await retrying(work, repeat(1.0), on=(StoreError,))
+    assert len(work.called_at) == 1

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import psycopg
 import pytest
 
-from bot.core.errors import StoreError
+from bot.core.errors import StoreBug, StoreError
 from bot.core.figures import Figures
 from bot.core.gate import Gate
 from bot.core.shards import WantedShards
@@ -43,6 +43,12 @@ async def test_nothing_is_written_without_a_confirmation(
     with pytest.raises(StoreError, match="Another process"):
         await store.retention.forget_conversation(HERE)
     assert await others.turns.count(HERE) == 2
+
+
+async def test_bug_behind_a_closed_gate_is_none_of_the_gate(engine: Engine, clock: Clock) -> None:
+    gated = GatedEngine(engine, Gate(9.0, lambda: clock.now), ("SELECT 1 WHERE false", {}))
+    with pytest.raises(StoreBug):
+        await gated.read("SELECT missing FROM stored_turns")
 
 
 @pytest.fixture

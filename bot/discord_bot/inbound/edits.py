@@ -204,8 +204,9 @@ class MessageLifecycle:
         # Until then nothing old is deleted, and nobody else would note them.
         delays = chain(_RETRY_DELAYS, repeat(_RETRY_DELAYS[-1]))
         async with self._guild_changes:
-            await _apply("noting which servers there are", lambda: self._store.guilds.sync(guild_ids), delays)
-        self._guilds_known.set()
+            noted = await _apply("noting which servers there are", lambda: self._store.guilds.sync(guild_ids), delays)
+        if noted:
+            self._guilds_known.set()
 
     async def prune_daily(self, unused_days: int) -> None:
         """Delete every day the conversations that were unused for so many days or whose guild the bot has left.
@@ -242,8 +243,11 @@ async def _once_it_works(doing: str, work: Callable[[], Awaitable[None]]) -> Non
     )
 
 
-async def _apply(doing: str, change: Callable[[], Awaitable[object]], delays: Iterable[float] = _RETRY_DELAYS) -> None:
-    """Make a change, for some minutes if need be, or for as long as there are delays. `doing` names it in the log."""
+async def _apply(doing: str, change: Callable[[], Awaitable[object]], delays: Iterable[float] = _RETRY_DELAYS) -> bool:
+    """Make a change, for some minutes if need be, or for as long as there are delays. `doing` names it in the log.
+
+    False: it could not be made.
+    """
     try:
         await retrying(
             change,
@@ -253,3 +257,5 @@ async def _apply(doing: str, change: Callable[[], Awaitable[object]], delays: It
         )
     except StoreError:
         log.error("gave up on %s: what should be forgotten may still be stored", doing)
+        return False
+    return True

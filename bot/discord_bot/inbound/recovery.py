@@ -15,7 +15,7 @@ from itertools import repeat
 
 import discord
 
-from bot.core.errors import StoreError
+from bot.core.errors import StoreBug, StoreError
 from bot.core.prompt_text import asked
 from bot.core.records import SentPart
 from bot.core.retrying import retrying
@@ -78,12 +78,15 @@ class Recovery:
     async def _recover_in_order(self, turns: Sequence[Turn]) -> None:
         """Recover the turns of one conversation in their order, in which they also enter the queue."""
         for turn in turns:
-            await retrying(
-                partial(self._recover, turn),
-                repeat(_RETRY_DELAY),
-                on=(Unavailable, StoreError),
-                log_retry=partial(_log_retry, turn),
-            )
+            try:
+                await retrying(
+                    partial(self._recover, turn),
+                    repeat(_RETRY_DELAY),
+                    on=(Unavailable, StoreError),
+                    log_retry=partial(_log_retry, turn),
+                )
+            except StoreBug:
+                log.error("turn %d cannot be recovered, and is left to the next start", turn.id)
 
     async def _recover(self, turn: Turn) -> None:
         # Read first: if the turn is forgotten during the requests below, its messages are known all the same.

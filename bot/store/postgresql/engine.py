@@ -22,13 +22,14 @@ from typing import Any, Self, TypeVar
 import psycopg
 
 from bot.core.changes import Announcement
-from bot.core.errors import StoreError, StoreUnusable
+from bot.core.errors import StoreBug, StoreError, StoreUnusable
+from bot.store.bugs import Bugs
 from bot.store.engine import Dialect, Lock, Rows, Statement, Value
 from bot.store.erasing import Eraser
 from bot.store.postgresql.announcements import telling
 from bot.store.postgresql.connection import Address, Pool
-from bot.store.postgresql.error_messages import advice, defect, lost_answer, too_busy, unprepared
-from bot.store.postgresql.pipeline import Bound, Records
+from bot.store.postgresql.error_messages import defect, lost_answer, store_error, too_busy, unprepared
+from bot.store.postgresql.pipeline import Bound, OutdatedPlan, Records
 from bot.store.postgresql.schema import migrate
 from bot.store.postgresql.statements import bound, storable
 from bot.store.purge import PURGE
@@ -59,7 +60,7 @@ _KEPT_S = 3600
 _UNDONE = (
     psycopg.errors.SerializationFailure,
     psycopg.errors.DeadlockDetected,
-    psycopg.errors.FeatureNotSupported,
+    OutdatedPlan,
 )
 """What the server undoes for another's sake, the last of them where another has changed the schema."""
 
@@ -95,6 +96,7 @@ class PostgreSQLEngine:
         self._readers = readers
         self._writers = writers
         self._patience = patience
+        self._bugs = Bugs()
         self._reads = Reads(self._answers)
         self._running: set[asyncio.Task[Any]] = set()
         self._eraser = Eraser(self._purge_some, self._erased)
@@ -158,7 +160,8 @@ class PostgreSQLEngine:
             _log.info("the database is there")
 
     async def read(self, sql: str, **values: Value) -> Rows:
-        return await self._reads.read(bound(sql, values))
+        with self._bugs.logged():
+            return await self._reads.read(bound(sql, values))
 
     async def write(self, sql: str, **values: Value) -> Rows:
         [rows] = await self.transaction((sql, values))
@@ -168,7 +171,8 @@ class PostgreSQLEngine:
         self, *statements: Statement, locks: Sequence[Lock] = (), tells: Sequence[Announcement] = ()
     ) -> list[Rows]:
         # In a task of its own, so that a cancelled caller leaves nothing half-done.
-        return await asyncio.shield(self._begun(self._committed(statements, locks, tells)))
+        with self._bugs.logged():
+            return await asyncio.shield(self._begun(self._committed(statements, locks, tells)))
 
     async def delete_securely(
         self, *statements: Statement, locks: Sequence[Lock] = (), tells: Sequence[Announcement] = ()
@@ -262,7 +266,7 @@ class PostgreSQLEngine:
                 return await pipeline.ask(*queries)
 
         answers = await self._patiently(lambda: self._again(ask))
-        return [StoreError(advice(each, self._name)) if isinstance(each, psycopg.Error) else each for each in answers]
+        return [store_error(each, self._name) if isinstance(each, psycopg.Error) else each for each in answers]
 
     async def _again(self, query: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
         """What a query answers, asked once more where its connection was lost."""
@@ -280,14 +284,14 @@ class PostgreSQLEngine:
             async with _time_limit(self._patience):
                 return await work()
         except psycopg.Error as error:
-            raise StoreError(advice(error, self._name)) from error
+            # What a server says may quote values, beyond its first line.
+            raise store_error(error, self._name) from None
         except TimeoutError as error:
             raise StoreError(f"{self._name} does not answer: look at its server.") from error
         except StoreError:
             raise
         except Exception as error:
-            _log.exception("a database statement failed because of a bug")
-            raise StoreError(defect(error, self._name)) from error
+            raise StoreBug(defect(error, self._name)) from error
 
     async def _purge_some(self) -> bool:
         async def step() -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 import psycopg
 
-from bot.core.errors import StoreError, StoreUnusable
+from bot.core.errors import StoreBug, StoreError, StoreUnusable
 
 OLDEST = 14
 """The first version of PostgreSQL with all that the bot needs of it, and the oldest that is still maintained."""
@@ -37,6 +37,10 @@ _ADVICE = {
     # What a migration of the bot's own raises.
     "PA001": "has another process serve what this one has served.",
 }
+_BUGS = ("0A", "21", "22", "23", "42", "54")
+"""How the codes of errors begin for which a statement is at fault, or its values."""
+_NO_BUGS = ("42501", "42P01")
+"""Those of rights, and of tables that a restore makes anew."""
 _PASSING = ("25006", "40", "53", "55P03", "57")
 """How the codes of errors begin that may be gone later: a server that stands by, is busy, or is ending."""
 _UNUSABLE = {
@@ -99,6 +103,16 @@ def unprepared(error: psycopg.Error, name: str) -> StoreError:
     lost = state is None and isinstance(error, psycopg.OperationalError)
     kind = StoreError if lost or (state or "").startswith(_PASSING) else StoreUnusable
     return kind(advice(error, name))
+
+
+def store_error(error: psycopg.Error, name: str) -> StoreError:
+    """The error about one on a connection: StoreBug where the statement would fail again."""
+    code = error.sqlstate
+    if code is None:
+        bug = isinstance(error, psycopg.ProgrammingError | psycopg.DataError)
+    else:
+        bug = code.startswith(_BUGS) and code not in _NO_BUGS
+    return (StoreBug if bug else StoreError)(advice(error, name))
 
 
 def advice(error: psycopg.Error, name: str) -> str:

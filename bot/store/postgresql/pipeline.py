@@ -56,6 +56,13 @@ class Record:
 Records: TypeAlias = list[Record]
 
 
+class OutdatedPlan(psycopg.errors.FeatureNotSupported):
+    """A prepared statement has other columns since another process has brought the schema up to date.
+
+    It is prepared anew at its next use.
+    """
+
+
 @dataclass(slots=True)
 class _Statement:
     """What is known of a statement that was used on a connection."""
@@ -115,9 +122,7 @@ class Pipeline:
         except psycopg.Error as error:
             if len(answers) == len(statements):
                 raise  # it is the commit that fails
-            failed = sent[len(answers)]
-            changed = isinstance(error, psycopg.errors.FeatureNotSupported) and failed.name and not failed.is_new
-            answers += [] if changed else [error]
+            answers += [] if isinstance(error, OutdatedPlan) else [error]
         if len(answers) < len(statements):
             # What stands behind one that fails was not looked at.
             answers += await self.ask(*statements[len(answers) :])
@@ -238,9 +243,10 @@ class Pipeline:
                 each.statement.name = each.name
             try:
                 result = next(made, None)
-            except psycopg.errors.FeatureNotSupported:
-                # Its rows have other columns since another process has brought the schema up to date.
+            except psycopg.errors.FeatureNotSupported as error:
                 each.statement.name, each.statement.places = b"", None
+                if each.name and not each.is_new:
+                    raise OutdatedPlan(str(error)) from error
                 raise
             if result is None:
                 return

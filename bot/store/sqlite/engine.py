@@ -21,14 +21,15 @@ from pathlib import Path
 from typing import Self, TypeVar
 
 from bot.core.changes import Announcement, Changes
-from bot.core.errors import StoreError, StoreUnusable
+from bot.core.errors import StoreBug, StoreError, StoreUnusable
+from bot.store.bugs import Bugs
 from bot.store.engine import Dialect, Lock, Rows, Statement, Value, Values
 from bot.store.erasing import Eraser
 from bot.store.reads import Reads
 from bot.store.sqlite.announcements import NOBODY_HEARS, Listener, told
 from bot.store.sqlite.connection import BEGIN_TO_WRITE, MEMORY, Connection, connect
 from bot.store.sqlite.erasing import FileEraser
-from bot.store.sqlite.error_messages import advice, defect, is_damage
+from bot.store.sqlite.error_messages import advice, defect, is_bug, is_damage
 from bot.store.sqlite.lock import is_locked
 from bot.store.sqlite.own_file import own_file
 
@@ -73,6 +74,7 @@ class SQLiteEngine:
         self._write_lock = asyncio.Lock()
         self._waiting: list[_Write] = []
         self._committing: asyncio.Task[None] | None = None
+        self._bugs = Bugs()
         self._reads = Reads(self._answers)
         erasing = FileEraser(file, partial(self._do, writer), self._write_lock)
         self._eraser = Eraser(erasing.step, erasing.finish)
@@ -109,7 +111,8 @@ class SQLiteEngine:
         return _SURROGATE.sub("\ufffd", text)
 
     async def read(self, sql: str, **values: Value) -> Rows:
-        return await self._reads.read((sql, values))
+        with self._bugs.logged():
+            return await self._reads.read((sql, values))
 
     async def _answers(self, queries: Sequence[Statement]) -> Sequence[Rows | StoreError]:
         hears = self._file is not None and self._exclusive
@@ -151,7 +154,8 @@ class SQLiteEngine:
         self._waiting.append(write)
         if self._committing is None:
             self._committing = asyncio.create_task(self._commit_waiting())
-        return await write.done
+        with self._bugs.logged():
+            return await write.done
 
     async def ping(self) -> None:
         """Return if the file can be read and no other program holds up writes."""
@@ -240,10 +244,12 @@ class SQLiteEngine:
     def _told(self, error: Exception) -> StoreError:
         """What an error of the driver's says to people."""
         if isinstance(error, sqlite3.Error):
-            return (StoreUnusable if is_damage(error) else StoreError)(advice(error, self._file))
+            kind = StoreUnusable if is_damage(error) else StoreBug if is_bug(error) else StoreError
+            return kind(advice(error, self._file))
         # A value that SQLite cannot hold, or no memory: the driver's errors have no common class.
-        _log.error("a database statement failed because of a bug", exc_info=error)
-        return StoreError(defect(error, self._file))
+        told = StoreBug(defect(error, self._file))
+        told.__cause__ = error
+        return told
 
 
 def _commit(writes: Sequence[_Write], connection: sqlite3.Connection) -> list[list[Rows]]:

@@ -31,10 +31,28 @@ _SQLITE_ADVICE = {
     sqlite3.SQLITE_BUSY: "is in use by another program: close that program, then try again.",
 }
 
+_BUGS = frozenset(
+    {
+        sqlite3.SQLITE_ERROR,
+        sqlite3.SQLITE_TOOBIG,
+        sqlite3.SQLITE_CONSTRAINT,
+        sqlite3.SQLITE_MISMATCH,
+        sqlite3.SQLITE_MISUSE,
+        sqlite3.SQLITE_RANGE,
+    }
+)
+
 
 def result_code(error: sqlite3.Error) -> int:
     """SQLite's primary result code; 0 for an error that only the Python module knows."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF
+
+
+def is_bug(error: sqlite3.Error) -> bool:
+    """Whether a statement is at fault, or its values, so that it would fail again."""
+    if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_CONSTRAINT_TRIGGER:
+        return False
+    return result_code(error) in _BUGS or isinstance(error, sqlite3.ProgrammingError | sqlite3.DataError)
 
 
 def is_damage(error: sqlite3.Error) -> bool:
