@@ -117,9 +117,6 @@ class Sink:
         await self.seen.wait()
         return self.visible
 
-    async def put_on_record(self) -> None:
-        return
-
     @property
     def messages(self) -> int:
         return 1

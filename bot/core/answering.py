@@ -103,7 +103,7 @@ class Answering:
             # Only now: after a kill, the next start finds the messages to remove by the turn.
             await self._saver.forget_turn(running.attempt.turn_id)
         else:
-            await self._saver.mark_delivered(running.attempt, sink.put_on_record, sink.delivery_error)
+            await self._saver.mark_delivered(running.attempt, sink.delivery_error)
 
     async def _generate(self, running: ActiveAttempt, sink: ReplySink, unanswerable: Outcome | None) -> Outcome:
         try:

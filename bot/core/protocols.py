@@ -72,13 +72,6 @@ class ReplySink(Protocol):
         """
         ...
 
-    async def put_on_record(self) -> None:
-        """Put on record which messages show the reply, as far as that has failed. Raises StoreError.
-
-        A turn that counts as delivered before that cannot be found by its messages any more.
-        """
-        ...
-
     @property
     def messages(self) -> int:
         """The number of messages that show the reply."""

@@ -139,7 +139,7 @@ class ConversationService:
 
     async def _all_written(self) -> None:
         await self.idle()
-        await self.saver.written()
+        await self.saver.late.written()
 
     @property
     def recent(self) -> RecentMessages:

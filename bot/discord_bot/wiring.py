@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 
 import discord
 
@@ -79,7 +78,7 @@ def wire(
     policy = Policy(client, store, scheduler, options.access, connections)
     owner_alerts = OwnerAlerts(client, store, conversations.settings.quotas, tasks)
     reactions = Reactions(client, store, scheduler, tasks.spawn)
-    records = MessageRecords(store, scheduler.gate, partial(tasks.spawn, on_shutdown="drain"))
+    records = MessageRecords(store, conversations.saver.late)
     forget = conversations.saver.forget_turn
     opener = ReplyOpener(client, scheduler, reactions, tasks.spawn, records, options.messages_per_reply, forget)
     history = History(client, scheduler)

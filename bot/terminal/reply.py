@@ -87,10 +87,6 @@ class TerminalReply:
             self._say(note)
         return True
 
-    async def put_on_record(self) -> None:
-        # It is in no messages.
-        return
-
     @property
     def messages(self) -> int:
         return 1

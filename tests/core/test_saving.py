@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 import pytest
 
-from bot.core.errors import StoreError
+from bot.core.errors import StoreBug, StoreError
 from bot.core.gate import Gate
 from bot.core.outages import AWAY_FOR
 from bot.core.quotas import Quotas, Usage
@@ -191,10 +191,73 @@ async def test_what_is_anothers_is_not_written(store: Store, monkeypatch: pytest
 
 
 async def test_what_waits_for_the_database_is_bounded(talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bot.core.saving._MOST_LATE", 2)
+    monkeypatch.setattr("bot.core.late_writes._MOST", 2)
     away = Away(talk.store, monkeypatch, "turns.mark_delivered")
     for number in range(5):
         await talk.say(str(number))
     away.is_away = False
     await asyncio.sleep(60.0)
     assert [each[-1] for each in await stored(talk.store)] == [0, 0, 0, 1, 1]
+
+
+@pytest.mark.parametrize("error", [StoreBug("a bug"), ValueError("a bug")])
+async def test_bug_in_what_is_written_late_holds_nothing_up(
+    talk: Talk, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    tries = 0
+
+    async def failing(*_: object) -> None:
+        nonlocal tries
+        tries += 1
+        raise error
+
+    monkeypatch.setattr(talk.store.token_statistics, "record", failing)
+    talk.model.replies = [["Yes.", Usage(2000, 3)], ["No."]]
+    await talk.say("1")
+    await asyncio.sleep(30.0)
+    await talk.say("2")
+    assert tries == 1
+    assert [each[-1] for each in await stored(talk.store)] == [1, 1]
+
+
+async def test_end_that_a_bug_keeps_from_being_saved_is_told_at_once(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries: list[TurnState] = []
+
+    async def failing(_: Attempt, outcome: Outcome, **__: bool) -> bool:
+        tries.append(outcome.state)
+        raise StoreBug("a bug")
+
+    monkeypatch.setattr(store.turns, "close", failing)
+    model = Model()
+    async with conversations(store, model) as core:
+        talk = Talk(core, model, store)
+        begun = asyncio.get_running_loop().time()
+        assert await talk.say("Hi") == STORAGE
+        assert asyncio.get_running_loop().time() - begun < AWAY_FOR / 4
+        await asyncio.sleep(30.0)
+        assert tries == [TurnState.COMPLETE, TurnState.FAILED]
+
+
+async def test_progress_that_a_bug_keeps_from_being_saved_costs_no_other_its_own(
+    talk: Talk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save = talk.store.turns.save
+
+    async def saving(progress: Mapping[Attempt, str], *more: Mapping[Attempt, int]) -> set[Attempt]:
+        if any("bad" in text for text in progress.values()):
+            raise StoreBug("a bug")
+        return await save(progress, *more)
+
+    monkeypatch.setattr(talk.store.turns, "save", saving)
+    go_on = asyncio.Event()
+    talk.model.replies = [["bad", go_on], ["good", go_on]]
+    both = [talk.say("1", by=1), talk.say("2", by=2)]
+    await until(lambda: replies(talk.store), ["", "good"])
+    go_on.set()
+    assert [outcome.text for outcome in await asyncio.gather(*both) if outcome] == ["bad", "good"]
+
+
+async def replies(store: Store) -> list[str]:
+    return sorted(row["reply"] for row in await store.engine.read("SELECT reply FROM turns"))

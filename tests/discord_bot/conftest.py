@@ -8,7 +8,7 @@ import os
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -46,6 +46,7 @@ from bot.standin.sharding import Sharding
 from bot.standin.transcript import transcript
 from bot.store import Store
 from bot.store.databases import Database, DatabaseServer, open_store
+from bot.store.gated import GatedEngine
 from bot.store.part import Part
 from tests import forkserver
 from tests.discord_bot.people import ask, shown
@@ -327,7 +328,8 @@ async def serving(
             yield
 
     async with (
-        open_store(database, exclusive=True, clock=clock, figures=figures) as store,
+        open_store(database, exclusive=True, clock=clock, figures=figures) as own,
+        nullcontext(own if gate is None else Store(GatedEngine(own.engine, gate, ("SELECT 1", {})), clock)) as store,
         ModelRouter(
             servers,
             {

@@ -17,7 +17,7 @@ from bot.core.channel_settings import WithoutMention
 from bot.core.errors import ClaimUnconfirmed, StoreError
 from bot.core.gate import Gate
 from bot.core.outages import AWAY_FOR
-from bot.discord_bot.delivery.records import RETRY_EVERY, ReplyRecord
+from bot.discord_bot.delivery.records import ReplyRecord
 from bot.standin.entities import Intent, Message, MessageType
 from bot.standin.faults import ServerError
 from bot.standin.model import ModelStandin
@@ -216,18 +216,17 @@ async def test_turn_is_not_delivered_before_its_messages_are_on_record(
 
 
 async def test_process_whose_servers_are_anothers_by_then_writes_nothing_late(
-    discord: DiscordStandin, model: ModelStandin, start: Start
+    discord: DiscordStandin, model: ModelStandin, start: Start, file: Database
 ) -> None:
     gate = Gate(clock=lambda: 0.0)
     gate.confirm(0.0)
     model.script.append(ENDLESS)
-    async with start(gate=gate) as world:
-        async with failing(world.store.engine, RECORDS.format("INSERT")):
+    async with start(gate=gate) as world, open_store(file, exclusive=False) as other:
+        async with failing(other.engine, RECORDS.format("INSERT")):
             await world.ask("tell me")
             await world.reply(discord.general, "second", count=2)
             gate.shut()
-            await asyncio.sleep(RETRY_EVERY)
-        await asyncio.sleep(10 * RETRY_EVERY)
+        await asyncio.sleep(30.0)
         assert await on_record(world) == []
 
 

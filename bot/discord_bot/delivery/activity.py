@@ -15,7 +15,6 @@ from bot.core.turns import Outcome
 from bot.discord_bot.delivery.messages import platform_errors
 from bot.discord_bot.delivery.reactions import RETRY_AFTER, WAITING, Reactions
 from bot.discord_bot.delivery.reconciler import LiveReply
-from bot.discord_bot.delivery.records import ReplyRecord
 from bot.discord_bot.delivery.scheduler import Scheduler
 from bot.discord_bot.delivery.view import PlatformError
 
@@ -59,7 +58,6 @@ class ReplyActivity:
         self._scheduler = scheduler
         self._before_end = before_end
         self._started = asyncio.Event()
-        self.record: ReplyRecord | None = None
         self.show_elsewhere: ShowElsewhere | None = None
         """Set where there is another place for a reply that the bot may not write in its own place any more."""
         if prompt is not None:
@@ -86,11 +84,6 @@ class ReplyActivity:
         if self._live.lifecycle.shut_out and self.show_elsewhere is not None:
             seen = await self.show_elsewhere(outcome)
         return seen
-
-    async def put_on_record(self) -> None:
-        """Put on record which messages show the reply, as far as that has failed. Raises StoreError."""
-        if self.record is not None:
-            await self.record.complete()
 
     @property
     def messages(self) -> int:

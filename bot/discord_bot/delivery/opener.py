@@ -146,7 +146,6 @@ class ReplyOpener:
         activity = ReplyActivity(
             live, message, target.channel, self._reactions, self._scheduler, self._spawn, before_end
         )
-        activity.record = record
         activity.show_elsewhere = lambda outcome: self._show_elsewhere(prompt, target, outcome)
         return activity
 

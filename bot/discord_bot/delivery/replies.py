@@ -303,9 +303,8 @@ class Replies:
         return await self._opener.show_end(turn, partial, outcome, await self.ping_of(turn.user_id))
 
     async def mark_delivered(self, turn: Turn) -> None:
-        """Save that a person has seen how a turn ended, with the messages that show it, as `ReplySaver` does."""
-        attempt = Attempt(turn.id, turn.attempt)
-        await self._conversations.saver.mark_delivered(attempt, partial(self.records.complete, attempt))
+        """Save that a person has seen how a turn ended, as `ReplySaver` does."""
+        await self._conversations.saver.mark_delivered(Attempt(turn.id, turn.attempt))
 
     async def ping_of(self, user_id: int | None) -> Ping:
         """When a user wants to be pinged. If that cannot be read in time, as those who have chosen nothing."""
@@ -336,7 +335,7 @@ class Replies:
         return outcome is not None
 
     async def _sent(self, turn: Turn) -> list[SentMessage]:
-        await self.records.complete(Attempt(turn.id, turn.attempt))
+        await self.records.complete(turn.id)
         sent = await self._store.deliveries.sent(turn.id)
         return [(each.message_id, each.start) for each in sent if each.message_id is not None]
 

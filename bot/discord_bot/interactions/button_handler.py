@@ -88,8 +88,8 @@ class ButtonHandler:
             await respond_ephemeral(interaction, not_theirs)
         elif button is Button.STOP:
             await self._stop(interaction, turn)
-        elif turn.state in _RUNNING and self._conversations.saver.is_late(turn.id):
-            # Its end is shown, but not on record yet.
+        elif turn.state in _RUNNING and not self._is_running(turn):
+            # Its end was shown, but is not on record.
             await respond_ephemeral(interaction, texts.ONE_MOMENT)
         elif not _is_offered(button, turn, attempt):
             # Somebody else pressed it first.
@@ -176,6 +176,10 @@ class ButtonHandler:
             await respond_ephemeral(interaction, texts.ONE_MOMENT)
         else:
             await acknowledge(interaction)
+
+    def _is_running(self, turn: Turn) -> bool:
+        is_late = self._conversations.saver.is_late(turn.id)
+        return not is_late and any(each.attempt.turn_id == turn.id for each in self._conversations.running)
 
     def _running_in(self, message: discord.Message | None) -> ActiveAttempt | None:
         """The attempt under way whose reply a message shows."""

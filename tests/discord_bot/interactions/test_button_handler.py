@@ -7,10 +7,12 @@ from datetime import timedelta
 
 import pytest
 
+from bot.core.errors import StoreBug
 from bot.discord_bot.client import ParleyClient
 from bot.standin.entities import Message
 from bot.standin.faults import Late, Slow
 from bot.standin.script import REFUSALS, Reply
+from bot.store.turns import TurnStore
 from tests.discord_bot.conftest import Start, World
 from tests.store.steps import database_of, slow_disk
 from tests.waiting import PATIENCE
@@ -400,3 +402,17 @@ async def test_defect_before_a_reply_is_told_and_retryable(world: World, monkeyp
     assert [tuple(turn) for turn in turns] == [("failed", "internal")] * 2
     await world.ask()
     await world.reply(discord.general, "Here.", count=3)
+
+
+async def test_press_after_a_bug_has_kept_an_end_from_being_saved_is_answered(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def failing(*_: object, **__: object) -> bool:
+        raise StoreBug("a bug")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(TurnStore, "close", failing)
+        message = await world.answered()
+        assert "I can't save right now" in message.content
+    pressed = await world.press(message)
+    assert (await pressed.answered()).content == "One moment, then press again."
