@@ -55,10 +55,11 @@ class Server:
         self._process: subprocess.Popen[bytes] | None = None
         if self._user:
             shutil.chown(folder, self._user, self._user)
+
+    def make(self) -> None:
+        """Make a server with no database but the template, and start it."""
         self._run("initdb", "-D", "data", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync", "-U", self.user)
-        with (folder / "data" / "postgresql.conf").open("a") as file:
-            file.write(f"listen_addresses = '127.0.0.1'\nport = {self._port}\n" if loopback else _QUICK)
-            file.write(f"unix_socket_directories = '{folder}'\n")
+        self._configure(_QUICK if self._port is None else f"listen_addresses = '127.0.0.1'\nport = {self._port}\n")
         self.start()
         self.execute(f"CREATE DATABASE {_TEMPLATE}")
         # Since PostgreSQL 15 a copy goes through the log unless told otherwise, which takes five times the work.
@@ -67,6 +68,10 @@ class Server:
         # In a thread, since a loop may be running here.
         with ThreadPoolExecutor(1) as thread:
             thread.submit(asyncio.run, _make_schema(self.url(_TEMPLATE))).result()
+
+    def _configure(self, lines: str = "") -> None:
+        with (self.folder / "data" / "postgresql.conf").open("a") as file:
+            file.write(f"{lines}unix_socket_directories = '{self.folder}'\n")
 
     def _run(self, program: str, *arguments: str) -> None:
         subprocess.run(  # noqa: S603 - PostgreSQL's own program
@@ -136,6 +141,33 @@ class Server:
         finally:
             self.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
+    @contextmanager
+    def standby(self) -> Iterator[Server]:
+        """A server that has all that is committed on this one, and takes no writes until it is promoted."""
+        with tempfile.TemporaryDirectory(prefix="parley-pg-") as name:
+            standby = Server(self._binaries, Path(name))
+            source = f"host={self.folder} user={self.user} application_name=standby"
+            standby._run("pg_basebackup", "-d", source, "-D", "data", "-R", "--checkpoint=fast", "--no-sync")
+            standby._configure()
+            standby.start()
+            # From now on each commit waits for it.
+            self.execute("ALTER SYSTEM SET synchronous_standby_names = 'standby'")
+            self.execute("SELECT pg_reload_conf()")
+            try:
+                while self.execute("SELECT sync_state FROM pg_stat_replication") != [("sync",)]:
+                    time.sleep(0.05)
+                yield standby
+            finally:
+                standby.stop()
+                if self._process is None:
+                    self.start()
+                self.execute("ALTER SYSTEM RESET synchronous_standby_names")
+                self.execute("SELECT pg_reload_conf()")
+
+    def promote(self) -> None:
+        """Have a standby take writes."""
+        self.execute("SELECT pg_promote()")
+
 
 def _free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listening:
@@ -162,6 +194,7 @@ def running(binaries: Path, *, loopback: bool = False) -> Iterator[Server]:
     # Not in pytest's folder, which other users may not enter, and whose path may be too long for a socket.
     with tempfile.TemporaryDirectory(prefix="parley-pg-") as name:
         server = Server(binaries, Path(name), loopback=loopback)
+        server.make()
         try:
             yield server
         finally:
