@@ -67,6 +67,8 @@ async def test_connection_that_is_refused_is_a_sentence(
     ("url", "sentence"),
     [
         ("postgresql://bot:hunter2@127.0.0.1:1/parley", "127.0.0.1:1 does not accept connections: start the server"),
+        ("postgresql://bot:hunter2@127.0.0.1:1,localhost:2/parley", "on 127.0.0.1:1 or localhost:2 does not accept"),
+        ("postgresql://bot:hunter2@127.0.0.1,localhost/parley?port=1", "on 127.0.0.1:1 or localhost:1 does not accept"),
         ("postgresql:///parley?host=/nowhere&password=hunter2", "correct the socket's folder in DATABASE_URL"),
         ("postgresql://bot:hunter2@db.invalid/parley", "has a host that is not known: correct it in DATABASE_URL"),
         ("postgresql://bot:hunter2@localhost:x/parley", "has a port that is no number: correct it in DATABASE_URL"),

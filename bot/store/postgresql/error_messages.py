@@ -70,9 +70,12 @@ _UNREACHABLE = {
 
 def name_of(conninfo: Mapping[str, Any]) -> str:
     """How sentences name a database: without the user and the password."""
-    host = conninfo.get("host") or conninfo.get("hostaddr") or "localhost"
-    port = conninfo.get("port")
-    return f"The database {conninfo.get('dbname') or 'postgres'} on {host}{f':{port}' if port else ''}"
+    hosts = str(conninfo.get("host") or conninfo.get("hostaddr") or "").split(",")
+    ports = str(conninfo.get("port") or "").split(",")
+    # One port is that of all hosts.
+    places = zip(hosts, ports * len(hosts) if len(ports) == 1 else ports, strict=False)
+    named = " or ".join(f"{host or 'localhost'}{f':{port}' if port else ''}" for host, port in places)
+    return f"The database {conninfo.get('dbname') or 'postgres'} on {named}"
 
 
 def unreachable(error: psycopg.Error, name: str) -> StoreError:
