@@ -68,17 +68,28 @@ def assert_all_is_settled(file: Database) -> None:
     assert rows(file, "SELECT count(*) FROM charges WHERE settled = 0") == [(0,)]
 
 
-@pytest.mark.parametrize("all_of_it", [True, False])
-@pytest.mark.parametrize(
-    ("whose", "sentence"),
-    [
-        ("user", "You've reached your limit for today."),
-        ("guild", "This server has reached its limit for today."),
-        ("total", "I've reached my limit for today."),
-        ("budget", "I've reached my limit for today."),
-    ],
+MINE, YOURS, OURS = (
+    "I've reached my limit for today.",
+    "You've reached your limit for today.",
+    "This server has reached its limit for today.",
 )
-async def test_fifty_prompts_share_tokens_for_ten(
+
+
+@pytest.mark.parametrize(
+    ("file", "whose", "sentence", "all_of_it"),
+    [
+        ("sqlite", "user", YOURS, True),
+        ("sqlite", "guild", OURS, False),
+        ("sqlite", "total", MINE, True),
+        ("sqlite", "budget", MINE, False),
+        ("postgresql", "user", YOURS, False),
+        ("postgresql", "guild", OURS, True),
+        ("postgresql", "total", MINE, False),
+        ("postgresql", "budget", MINE, True),
+    ],
+    indirect=["file"],
+)
+async def test_twenty_five_prompts_share_tokens_for_five(
     serve: Serve,
     discord: DiscordStandin,
     model: ModelStandin,
@@ -87,8 +98,8 @@ async def test_fifty_prompts_share_tokens_for_ten(
     sentence: str,
     all_of_it: bool,
 ) -> None:
-    # Ten whole replies to these prompts, for which 172 to 183 tokens are reserved, and too little for an eleventh.
-    budget = 10 * REPLY_TOKENS + 1850
+    # Five whole replies to these prompts, for which 172 to 183 tokens are reserved, and too little for a sixth.
+    budget = 5 * REPLY_TOKENS + 925
     limited = {
         "user": replace(ALLOWANCES, daily_tokens_per_user=budget),
         "guild": replace(ALLOWANCES, daily_tokens_per_server=budget),
@@ -97,11 +108,11 @@ async def test_fifty_prompts_share_tokens_for_ten(
     }[whose]
     overspent = f"'{whose}' AND NEW.tokens > {budget}" if whose != "budget" else f"'total' AND NEW.cost > {10 * budget}"
     if whose == "user":
-        places = [discord.add_channel(f"channel{n}") for n in range(50)]
-        people = [discord.bo] * 50
+        places = [discord.add_channel(f"channel{n}") for n in range(25)]
+        people = [discord.bo] * 25
     else:
-        places = [discord.general, discord.random_channel] * 25
-        people = [discord.add_user(f"person{n}") for n in range(50)]
+        places = ([discord.general, discord.random_channel] * 13)[:25]
+        people = [discord.add_user(f"person{n}") for n in range(25)]
     if all_of_it:
         # They hold what they reserved until all have asked.
         model.default = Reply("Because of the light.", first_token_after=1.0, usage=Usage(172, REPLY_TOKENS))
@@ -118,11 +129,11 @@ async def test_fifty_prompts_share_tokens_for_ten(
         def told() -> list[str]:
             return [message.content for channel in channels for message in discord.bot_messages(channel)]
 
-        await discord.wait_for(lambda: len(told()) == 50, timeout=15)
+        await discord.wait_for(lambda: len(told()) == 25, timeout=15)
         await world.idle()
         refused = [text for text in told() if re.fullmatch(rf"-# {sentence} More <t:\d+:R>\.", text)]
-        answered = 10 if all_of_it else 50
-        assert len(refused) == 50 - answered
+        answered = 5 if all_of_it else 25
+        assert len(refused) == 25 - answered
         assert told().count("Because of the light.") == answered
         assert len(model.requests) == answered
         assert len(ledger(file)) == answered
