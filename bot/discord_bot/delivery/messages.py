@@ -138,7 +138,11 @@ class ReplyMessages:
         try:
             with platform_errors():
                 message = await self._send(part, wanted, nonce)
-        except TargetGone as error:
+        except (ContentRejected, NotEditable, TargetGone) as error:
+            if self._record is not None:
+                self._record.refused(number)
+            if not isinstance(error, TargetGone):
+                raise
             if isinstance(error.__cause__, discord.HTTPException) and error.__cause__.code not in _MAY_NOT_WRITE:
                 # It is this message that Discord refuses; it may take another one.
                 raise ContentRejected(str(error)) from error

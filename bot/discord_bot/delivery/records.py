@@ -8,10 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from functools import partial
+from weakref import WeakSet
 
 from bot.core.late_writes import LateWrites, about_turn
+from bot.core.retrying import poll_until
 from bot.core.turns import Attempt
+from bot.discord_bot.delivery.view import Unavailable
 from bot.store import Store
+
+_ANSWERED_WITHIN = 5.0
+"""Seconds for which answers to posts are waited for."""
+_CHECK_EVERY = 0.05
+"""Seconds between two looks for them."""
 
 
 class ReplyRecord:
@@ -25,15 +33,23 @@ class ReplyRecord:
         self._store = store
         self._late = late
         self._unrecorded = unrecorded
+        self.unanswered: set[int] = set()
+        """The parts whose messages may be there, without an answer of the platform's."""
 
     async def posting(self, part: int, start: int, nonce: str) -> None:
         """Note that a message is about to be posted for a part, as `DeliveryStore.posting` does."""
+        self.unanswered.add(part)
         write = partial(self._store.deliveries.posting, self.attempt, part, start, nonce)
         await self._late.write(about_turn(self.attempt.turn_id), write)
+
+    def refused(self, part: int) -> None:
+        """Note that the platform has not taken a message."""
+        self.unanswered.discard(part)
 
     async def posted(self, part: int, message_id: int) -> None:
         """Note the id of a posted message."""
         self._unrecorded[message_id] = self.attempt.turn_id
+        self.unanswered.discard(part)
 
         async def write() -> None:
             await self._store.deliveries.posted(self.attempt, part, message_id)
@@ -60,10 +76,27 @@ class MessageRecords:
         self._late = late
         self._unrecorded: dict[int, int] = {}
         """The turns whose replies messages show that may be missing on the record, by these messages."""
+        self._records: WeakSet[ReplyRecord] = WeakSet()
 
     def of(self, attempt: Attempt) -> ReplyRecord:
         """A record for the messages of an attempt."""
-        return ReplyRecord(attempt, self._store, self._late, self._unrecorded)
+        record = ReplyRecord(attempt, self._store, self._late, self._unrecorded)
+        self._records.add(record)
+        return record
+
+    async def is_missing(self, message_id: int) -> bool:
+        """Whether a message that was there before this call shows a reply of this process and may be on no record yet.
+
+        Raises Unavailable if some posts have no answer for a while: it may be theirs.
+        """
+        under_way = [(record, part) for record in self._records for part in record.unanswered]
+
+        async def answered() -> bool:
+            return not any(part in record.unanswered for record, part in under_way)
+
+        if not await poll_until(answered, every=_CHECK_EVERY, timeout=_ANSWERED_WITHIN):
+            raise Unavailable("there are messages of which Discord has not told the ids")
+        return message_id in self._unrecorded
 
     async def complete(self, turn_id: int) -> None:
         """Write what is missing of a turn's messages. Raises StoreError."""

@@ -249,8 +249,10 @@ class Recovery:
         return None
 
     async def _is_unrecorded(self, message: discord.Message, turn: Turn, part: int) -> bool:
-        """Whether a message of the bot may be this part of a turn's reply, and no reply on record has it."""
-        return self._may_show(message, turn, part) and await self._store.turns.of_message(message.id) is None
+        """Whether a message of the bot may be this part of a turn's reply, and is of no other reply."""
+        if not self._may_show(message, turn, part) or await self._replies.records.is_missing(message.id):
+            return False
+        return await self._store.turns.of_message(message.id) is None
 
     async def _own_messages(self, turn: Turn, *, behind: int) -> Sequence[discord.Message]:
         """The bot's messages in the place of a turn after another message there, as far as it may read them."""

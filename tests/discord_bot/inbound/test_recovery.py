@@ -10,15 +10,17 @@ from typing import Any
 import pytest
 
 from bot.core.access import AccessSettings, Servers
-from bot.core.records import Ping
-from bot.core.turns import Outcome, TurnState
+from bot.core.records import Ping, SentPart
+from bot.core.turns import Attempt, Outcome, TurnState
 from bot.discord_bot.client import ParleyClient
-from bot.standin.entities import Permission
+from bot.standin.entities import MessageType, Permission
 from bot.standin.faults import Slow
+from bot.standin.mentions import NOBODY
 from bot.standin.model import ModelStandin
 from bot.standin.script import Reply
 from bot.standin.server import DiscordStandin
 from bot.store.databases import Database, open_store
+from bot.store.deliveries import DeliveryStore
 from tests.discord_bot.conftest import OPTIONS, Start, serving
 from tests.discord_bot.inbound.leftovers import COULD_NOT, POSTS, forgotten, leave, states
 from tests.discord_bot.people import shown
@@ -109,6 +111,55 @@ async def test_empty_retry_keeps_the_old_text(
         await discord.wait_for(lambda: shown(discord) == [f"Half of it\n{sentence}"])
         await world.idle()
     assert [button["label"] for button in discord.bot_messages(discord.general)[0].buttons] == ["Retry"]
+
+
+@pytest.mark.parametrize("late", ["answer", "record"])
+async def test_message_of_a_reply_under_way_is_not_taken_for_one_that_was_left(
+    discord: DiscordStandin,
+    model: ModelStandin,
+    start: Start,
+    file: Database,
+    monkeypatch: pytest.MonkeyPatch,
+    late: str,
+) -> None:
+    """It stands right behind an answer of which nothing is on record, and is not on record yet itself."""
+    await leave(discord, file, "Half of it")
+    unrecorded = await leave(discord, file, text="and this?")
+    discord.world.post(
+        discord.general,
+        discord.bot,
+        "Half of the other",
+        mentions=NOBODY,
+        type=MessageType.REPLY,
+        reply_to=unrecorded.said,
+    )
+    model.script += [Reply(["first " * 330, "second ", "third"], tokens_per_second=60), Reply("The whole answer.")]
+    read, posted = DeliveryStore.sent, DeliveryStore.posted
+
+    async def is_posted() -> None:
+        await discord.wait_for(lambda: len(discord.bot_messages(discord.general)) == 3)
+
+    async def read_late(store: DeliveryStore, turn_id: int) -> list[SentPart]:
+        if turn_id == unrecorded.attempt.turn_id:
+            await is_posted()
+        return await read(store, turn_id)
+
+    async def record_late(store: DeliveryStore, attempt: Attempt, part: int, message_id: int) -> None:
+        if part == 1 and late == "record":
+            await asyncio.sleep(3.0)
+        await posted(store, attempt, part, message_id)
+
+    monkeypatch.setattr(DeliveryStore, "sent", read_late)
+    monkeypatch.setattr(DeliveryStore, "posted", record_late)
+    if late == "answer":
+        discord.faults.add(Slow(3.0, applied=True), method="POST", route=POSTS)
+    async with start() as world:
+        await is_posted()
+        messages = discord.bot_messages(discord.general)
+        await discord.wait_for(lambda: messages[1].content == "The whole answer.")
+        await world.idle()
+    assert discord.bot_messages(discord.general) == messages
+    assert f"{messages[0].content} {messages[2].content}".split() == ["first"] * 330 + ["second", "third"]
 
 
 @pytest.mark.usefixtures("echo")
