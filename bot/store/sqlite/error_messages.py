@@ -49,8 +49,11 @@ def result_code(error: sqlite3.Error) -> int:
 
 
 def is_bug(error: sqlite3.Error) -> bool:
-    """Whether a statement is at fault, or its values, so that it would fail again."""
-    if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_CONSTRAINT_TRIGGER:
+    """Whether a statement is at fault, or its values, so that it would fail again.
+
+    A table that is not there may be made anew just now, as on PostgreSQL, and a trigger knows what it is for.
+    """
+    if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_CONSTRAINT_TRIGGER or "no such table" in str(error):
         return False
     return result_code(error) in _BUGS or isinstance(error, sqlite3.ProgrammingError | sqlite3.DataError)
 
