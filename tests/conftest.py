@@ -65,6 +65,12 @@ def pytest_collection(session: pytest.Session) -> None:
         importlib.import_module(name)
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with those that take long, or the last of them would run while everything else is done."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
 def pytest_collection_finish() -> None:
     """Thousands of tests and their modules stay to the end: no collection of garbage has to look at them again."""
     gc.collect()

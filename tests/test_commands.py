@@ -192,6 +192,7 @@ def terminal() -> Iterator[int]:
     os.close(ours)
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform == "win32", reason="the blocks are for a POSIX shell")
 async def test_documented_commands_work_in_a_fresh_clone(tmp_path: Path, terminal: int) -> None:
     if shutil.which("git") is None:

@@ -9,6 +9,8 @@ from collections.abc import Awaitable, Callable
 from itertools import count, islice
 from pathlib import Path
 
+import pytest
+
 from bot.core.errors import Overloaded
 from bot.store.sqlite import open_store
 from tests.places import on_discord
@@ -48,6 +50,7 @@ async def test_flood_leaves_no_memory_behind(talk: Talk) -> None:
     assert await grown_by(flood) < 200_000
 
 
+@pytest.mark.long
 async def test_memory_does_not_grow_with_conversations(tmp_path: Path) -> None:
     model = Model()
     async with open_store(tmp_path / "chat.db", exclusive=True) as store, conversations(store, model) as core:

@@ -142,6 +142,7 @@ async def test_retry_without_room_keeps_its_button(world: World) -> None:
     assert message.components == [row]
 
 
+@pytest.mark.long
 async def test_refused_and_answered_prompts_are_released(world: World) -> None:
     faster(world)
     discord = world.discord

@@ -114,6 +114,7 @@ def words(number: int) -> Callable[[str], bool]:
 LONG = Reply("word " * 300, tokens_per_second=20)
 
 
+@pytest.mark.long
 async def test_killed_process_is_taken_over_and_a_restart_of_the_database_cuts_nothing(
     discord: DiscordStandin,
     model: ModelStandin,
@@ -158,6 +159,7 @@ async def test_killed_process_is_taken_over_and_a_restart_of_the_database_cuts_n
     assert not any("-#" in text for text in shown(discord, places[1])), "it is whole"
 
 
+@pytest.mark.long
 async def test_what_is_asked_or_ends_as_the_database_goes_is_whole_however_long_it_is_away(
     discord: DiscordStandin,
     model: ModelStandin,
@@ -227,6 +229,7 @@ async def test_processes_are_restarted_one_after_the_other_without_a_question_lo
             assert "was interrupted" not in second.log
 
 
+@pytest.mark.long
 async def test_process_that_was_frozen_says_nothing_more(
     discord: DiscordStandin,
     model: ModelStandin,

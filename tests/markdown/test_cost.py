@@ -87,6 +87,7 @@ def stream(text: str) -> None:
     document.update(text, final=True)
 
 
+@pytest.mark.long
 @settings(max_examples=15)
 @given(st.one_of(NOTHING, PATTERNS), st.sampled_from([whole, stream]))
 @example("---\n", whole)

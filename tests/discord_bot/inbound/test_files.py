@@ -462,6 +462,7 @@ async def ask_about(discord: DiscordStandin, data: bytes) -> None:
     await discord.say(discord.general, discord.bo, asked, attachments=[Attachment("app.log", data)])
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform == "win32", reason="a kill of POSIX")
 @pytest.mark.parametrize("phase", [before_its_first_byte, while_it_comes, while_it_is_read])
 async def test_a_kill_loses_no_file(
