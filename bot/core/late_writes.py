@@ -38,12 +38,15 @@ class _Late:
 
     writes: deque[Write] = field(default_factory=deque)
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    failed: bool = False
+    """Whether one of them has failed. All others are under way."""
     pause: float = 0.0
     due_at: float = 0.0
     """When to try again, in the event loop's time."""
 
     def put_off(self) -> None:
         first, longest = _PAUSES
+        self.failed = True
         self.pause = min(longest, 2 * self.pause or first)
         self.due_at = asyncio.get_running_loop().time() + self.pause
 
@@ -62,12 +65,15 @@ class LateWrites:
             await self._make(subject, late)
 
     def keep(self, subject: str, write: Write) -> None:
-        """Keep a write for later, which goes with the next about the same subject."""
-        self._of(subject).writes.append(write)
+        """Keep a write for later that has failed. It goes with the next about the same subject."""
+        late = self._of(subject)
+        late.failed = True
+        late.writes.append(write)
 
     def __contains__(self, subject: str) -> bool:
-        """Whether something is still to be written about a subject, so that what is on record of it is old."""
-        return subject in self._late
+        """Whether something could not be written about a subject yet, so that what is on record of it is old."""
+        late = self._late.get(subject)
+        return late is not None and late.failed
 
     async def complete(self, subject: str) -> None:
         """Write what is still to be written about a subject. Raises StoreError, and what is left then is still kept."""
@@ -75,9 +81,10 @@ class LateWrites:
             raise error
 
     async def try_again(self, *, only_due: bool = False) -> None:
-        """Try what is still to be written, or only what was not tried a short time ago."""
+        """Try what could not be written, or only what was not tried a short time ago."""
         now = asyncio.get_running_loop().time()
-        due = [(subject, late) for subject, late in self._late.items() if not only_due or late.due_at <= now]
+        failed = [(subject, late) for subject, late in self._late.items() if late.failed]
+        due = [(subject, late) for subject, late in failed if not only_due or late.due_at <= now]
         await asyncio.gather(*(self._make(*each) for each in due))
 
     async def written(self) -> None:

@@ -14,6 +14,7 @@ from bot.core.quotas import Quotas, Usage
 from bot.core.turns import Attempt, FailureReason, Outcome, StopReason, Turn, TurnState
 from bot.store import Store
 from bot.store.gated import GatedEngine
+from tests.places import on_discord
 from tests.store.steps import Clock
 from tests.talking import HERE, Model, Talk, conversations
 from tests.waiting import until
@@ -261,3 +262,24 @@ async def test_progress_that_a_bug_keeps_from_being_saved_costs_no_other_its_own
 
 async def replies(store: Store) -> list[str]:
     return sorted(row["reply"] for row in await store.engine.read("SELECT reply FROM turns"))
+
+
+async def test_question_does_not_wait_for_what_is_being_written_about_others(
+    talk: Talk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mark, begun, written = talk.store.turns.mark_delivered, asyncio.Event(), asyncio.Event()
+
+    async def marking(attempt: Attempt, *more: str | None) -> None:
+        begun.set()
+        await written.wait()
+        await mark(attempt, *more)
+
+    monkeypatch.setattr(talk.store.turns, "mark_delivered", marking)
+    talk.model.replies = [["Yes."], ["No."]]
+    first = talk.say("1")
+    await begun.wait()
+    second = talk.say("2", by=2, where=on_discord(77))
+    await until(lambda: replies(talk.store), ["No.", "Yes."])
+    assert not any(map(talk.core.saver.is_late, (1, 2)))
+    written.set()
+    await asyncio.gather(first, second)

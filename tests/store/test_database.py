@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.core.errors import StoreError
+from bot.core.errors import StoreBug, StoreError
 from bot.store import Store
 from bot.store.sqlite.engine import SQLiteEngine
 from tests.store.steps import HERE, answer, begin, said
@@ -56,7 +56,7 @@ async def test_driver_errors_are_one_store_error(
         results = await asyncio.gather(
             *calls, database.delete_securely(insert), database.ping(), return_exceptions=True
         )
-    assert {type(result) for result in results} == {StoreError}
+    assert {type(result) for result in results} == {StoreBug}
     assert all(str(result).startswith(f"The database {path} ") for result in results)
     await database.write(*insert[:1], id=1)
     assert len(await database.read("SELECT 1 FROM processed_messages")) == 1
