@@ -95,7 +95,7 @@ async def run(
 @asynccontextmanager
 async def _budget(options: Options, limits: SharedLimits | None) -> AsyncIterator[Budget]:
     """The budget of requests: a process that serves all shards shares it with nobody."""
-    if limits is None or not isinstance(options.shards, Shards) or len(options.shards.ids) == options.shards.count:
+    if limits is None or not isinstance(options.shards, Shards) or options.shards.are_all:
         yield Budget()
         return
     shared = SharedBudget(limits)

@@ -19,7 +19,7 @@ import pytest
 
 from bot.core.errors import SettingsError
 from bot.core.shards import WantedShards
-from bot.store.postgresql.claims import Claims, Timing
+from bot.store.postgresql.claims import _SHARD, Claims, Timing
 from bot.store.postgresql.connection import Connection
 from tests import forkserver
 from tests.postgresql import Server
@@ -281,6 +281,27 @@ async def test_takers_at_once_share_what_is_free(url: str) -> None:
         assert set.union(*taken) == set(range(8))
         for each in waiting:
             each.cancel()
+
+
+async def test_shards_of_a_process_whose_locks_go_one_after_the_other_are_taken_together(url: str) -> None:
+    """Who takes some of them takes no more later, and nobody would serve the rest."""
+    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as ending:
+        await ending.execute(
+            "INSERT INTO shards (count, shard, epoch, holder, released) SELECT 4, id, id, 'ending', true"
+            " FROM generate_series(0, 3) AS id"
+        )
+        await ending.execute(f"SELECT pg_advisory_lock({_SHARD}, 2)".encode())
+        async with Claims(url, WantedShards(4, None, 4), NEVER) as standby:
+            waiting = asyncio.create_task(standby.take())
+            looked = "SELECT 1 FROM pg_stat_activity WHERE query LIKE 'LISTEN%' AND datname = current_database()"
+
+            async def stands_by() -> bool:
+                return waiting.done() or bool(await (await ending.execute(looked)).fetchall())
+
+            await until(stands_by)
+            await ending.execute("SELECT pg_advisory_unlock_all()")
+            async with asyncio.timeout(PATIENCE):
+                assert (await waiting).shards.ids == [0, 1, 2, 3]
 
 
 async def test_named_shards_are_waited_for_until_all_are_free(url: str) -> None:

@@ -65,6 +65,11 @@ _COUNTED = f"""
     """
 _OTHER_COUNTS = f"SELECT objid::bigint FROM pg_locks WHERE {_HERE} AND classid = {_COUNT} AND objid::bigint <> $1"
 _UNRELEASED = "SELECT count, shard, epoch FROM shards WHERE NOT released AND holder <> $1"
+_TOGETHER = """
+    SELECT shard FROM shards WHERE count = $1 AND holder IN (
+        SELECT holder FROM shards WHERE count = $1 AND shard = ANY($2::bigint[])
+    )
+    """
 _STILL_MINE = "SELECT shard FROM shards WHERE holder = $1"
 _REQUIRED = "SELECT * FROM require_claims(:holder, :number)"
 _END_EARLIER = f"""
@@ -239,6 +244,8 @@ class Claims:
                 raise SettingsError([_another_count(self._wanted, others[0][0])])
             await _rows(connection, _COUNTED, count)
             locked = {shard for (shard,) in await _rows(connection, _LOCKED)}
+            # The locks of a process that ends go one after the other. Who takes some of its shards takes no more later.
+            locked |= {shard for (shard,) in await _rows(connection, _TOGETHER, count, list(locked))}
             # What is its own was taken just before, by an attempt whose answer was lost.
             waited_for = self._waited_for(await _rows(connection, _UNRELEASED, self._holder), locked)
             free = [shard for shard in range(count) if shard not in locked and (count, shard) not in waited_for]
