@@ -194,7 +194,7 @@ async def test_what_is_asked_or_ends_as_the_database_goes_is_whole_however_long_
         first.process.terminate()
         assert await first.process.wait() == 0
         assert shown(discord) == ["Because of the sea."]
-        assert "could not be saved" not in first.log
+        assert "the end of the reply could not be saved" not in first.log
     async with start_process("auto"):
         await discord.ready()
         await ask(discord, "and then?")
