@@ -56,7 +56,7 @@ def asked(model: ModelStandin, *words: str) -> bool:
         (TurnStore, "begin"),
         (PersonaStore, "settings_of"),
         (TurnStore, "of_attempt"),
-        (TokenStatisticsStore, "of"),
+        (TokenStatisticsStore, "of_all"),
         (WindowStore, "earlier"),
         (QuotaStore, "reserve"),
     ],
