@@ -64,8 +64,8 @@ class Tab:
         return self.page.get_by_role("button", name=name, exact=isinstance(name, str))
 
     async def write(self, text: str) -> None:
-        """Fill the composer as a person does: after a dialog is gone, which keeps the focus."""
-        await expect(self.page.locator("dialog:modal")).to_have_count(0)
+        """Fill the composer as a person does: after a dialog is gone, which keeps the focus until it is taken away."""
+        await expect(self.page.locator("dialog")).to_have_count(0)
         await self.composer.fill(text)
 
     async def say(self, text: str, shown: str | None = None) -> Locator:
