@@ -198,8 +198,8 @@ class ReplyGenerator:
     ) -> Outcome:
         """Ask a model, once its server has a free slot. `described` is what people are told of another than theirs.
 
-        `found` is used while it is new.
-        Raises _CannotSee if it refuses the pictures that the question is about, unless it `may_be_blind`.
+        `found` is used while it is new. Raises _CannotSee if the model refuses the pictures that the question is about,
+        unless it `may_be_blind`.
         """
         async with self._slot(running, model):
             if running.stop_reason is not None:

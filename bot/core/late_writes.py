@@ -52,7 +52,7 @@ class _Late:
 
 
 class LateWrites:
-    """What one process still has to write. Somebody calls `try_again` now and then."""
+    """What one process still has to write. What has failed waits for `try_again`, `complete` or `written`."""
 
     def __init__(self) -> None:
         self._late: dict[str, _Late] = {}

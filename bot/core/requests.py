@@ -35,7 +35,7 @@ class OnRecord:
 
     behaviour: Behaviour
     turn: Turn | None
-    """None: it was forgotten."""
+    """None if the turn was forgotten."""
     statistics: Mapping[str, TokenStatistics]
     """Of each model by its key, which is not known before the behaviour."""
     stored: Stored

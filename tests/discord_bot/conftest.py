@@ -7,7 +7,7 @@ import inspect
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -49,6 +49,7 @@ from bot.store.databases import Database, DatabaseServer, open_store
 from bot.store.gated import GatedEngine
 from bot.store.part import Part
 from tests import forkserver
+from tests.discord_bot.outages import Outage
 from tests.discord_bot.people import ask, shown
 from tests.places import on_discord
 from tests.waiting import FOR_A_PROCESS, PATIENCE, WHAT_IS_TRUE, until
@@ -420,6 +421,14 @@ def serve(start: Start) -> Start:
 async def world(start: Start) -> AsyncIterator[World]:
     async with start() as world:
         yield world
+
+
+@pytest.fixture
+def outage(monkeypatch: pytest.MonkeyPatch) -> Iterator[Outage]:
+    """A database that can be away. Something has to be asked of it meanwhile."""
+    found = Outage(monkeypatch)
+    yield found
+    assert found.refused, "nothing was asked of the database meanwhile"
 
 
 @pytest.fixture

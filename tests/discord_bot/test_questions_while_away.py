@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
@@ -32,13 +32,6 @@ from tests.discord_bot.outages import Outage, away
 pytestmark = [pytest.mark.virtual_time, pytest.mark.both_engines]
 
 CANNOT_SAVE = "-# I can't save right now, so I'd forget this. Please try again later."
-
-
-@pytest.fixture
-def outage(monkeypatch: pytest.MonkeyPatch) -> Iterator[Outage]:
-    found = Outage(monkeypatch)
-    yield found
-    assert found.refused, "nothing was asked of the database meanwhile"
 
 
 def asked(model: ModelStandin, *words: str) -> bool:
