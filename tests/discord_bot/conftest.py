@@ -388,11 +388,9 @@ async def serving(
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run a test of both engines on both, unless it looks into the folder of SQLite's file, or says itself which."""
-    is_of_both = "file" in metafunc.fixturenames and metafunc.definition.get_closest_marker("both_engines")
+    """Run a test of both engines on both, unless it looks into the folder of SQLite's file."""
     looks_into_it = "tmp_path" in inspect.signature(metafunc.function).parameters
-    says_itself = any("file" in mark.args[0] for mark in metafunc.definition.iter_markers("parametrize"))
-    if is_of_both and not looks_into_it and not says_itself:
+    if "file" in metafunc.fixturenames and metafunc.definition.get_closest_marker("both_engines") and not looks_into_it:
         metafunc.parametrize("file", ["sqlite", "postgresql"], indirect=True)
 
 

@@ -212,7 +212,7 @@ async def test_unreachable_model_server_is_explained(hasty: World) -> None:
     await hasty.idle()
 
 
-TURNS, ROOMS = 500, 40
+TURNS, ROOMS = 1000, 40
 PER_TURN = 4
 """Blocks of memory that a turn may leave: an object with an attribute or two. A reply that is kept has hundreds."""
 
@@ -280,7 +280,7 @@ class Left:
 @pytest.mark.standin(keep=Keep(messages=4, shown=1), keep_requests=20)
 @pytest.mark.fault_may_miss("How many steps are taken depends on how often the client tries again.")
 @pytest.mark.usefixtures("without_limits")
-async def test_hundreds_of_turns_leave_nothing_behind(
+async def test_thousand_turns_leave_nothing_behind(
     discord: DiscordStandin, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.ERROR)

@@ -68,28 +68,17 @@ def assert_all_is_settled(file: Database) -> None:
     assert rows(file, "SELECT count(*) FROM charges WHERE settled = 0") == [(0,)]
 
 
-MINE, YOURS, OURS = (
-    "I've reached my limit for today.",
-    "You've reached your limit for today.",
-    "This server has reached its limit for today.",
-)
-
-
+@pytest.mark.parametrize("all_of_it", [True, False])
 @pytest.mark.parametrize(
-    ("file", "whose", "sentence", "all_of_it"),
+    ("whose", "sentence"),
     [
-        ("sqlite", "user", YOURS, True),
-        ("sqlite", "guild", OURS, False),
-        ("sqlite", "total", MINE, True),
-        ("sqlite", "budget", MINE, False),
-        ("postgresql", "user", YOURS, False),
-        ("postgresql", "guild", OURS, True),
-        ("postgresql", "total", MINE, False),
-        ("postgresql", "budget", MINE, True),
+        ("user", "You've reached your limit for today."),
+        ("guild", "This server has reached its limit for today."),
+        ("total", "I've reached my limit for today."),
+        ("budget", "I've reached my limit for today."),
     ],
-    indirect=["file"],
 )
-async def test_twenty_five_prompts_share_tokens_for_five(
+async def test_fifty_prompts_share_tokens_for_ten(
     serve: Serve,
     discord: DiscordStandin,
     model: ModelStandin,
@@ -98,8 +87,8 @@ async def test_twenty_five_prompts_share_tokens_for_five(
     sentence: str,
     all_of_it: bool,
 ) -> None:
-    # Five whole replies to these prompts, for which 172 to 183 tokens are reserved, and too little for a sixth.
-    budget = 5 * REPLY_TOKENS + 925
+    # Ten whole replies to these prompts, for which 172 to 183 tokens are reserved, and too little for an eleventh.
+    budget = 10 * REPLY_TOKENS + 1850
     limited = {
         "user": replace(ALLOWANCES, daily_tokens_per_user=budget),
         "guild": replace(ALLOWANCES, daily_tokens_per_server=budget),
@@ -108,11 +97,11 @@ async def test_twenty_five_prompts_share_tokens_for_five(
     }[whose]
     overspent = f"'{whose}' AND NEW.tokens > {budget}" if whose != "budget" else f"'total' AND NEW.cost > {10 * budget}"
     if whose == "user":
-        places = [discord.add_channel(f"channel{n}") for n in range(25)]
-        people = [discord.bo] * 25
+        places = [discord.add_channel(f"channel{n}") for n in range(50)]
+        people = [discord.bo] * 50
     else:
-        places = ([discord.general, discord.random_channel] * 13)[:25]
-        people = [discord.add_user(f"person{n}") for n in range(25)]
+        places = [discord.general, discord.random_channel] * 25
+        people = [discord.add_user(f"person{n}") for n in range(50)]
     if all_of_it:
         # They hold what they reserved until all have asked.
         model.default = Reply("Because of the light.", first_token_after=1.0, usage=Usage(172, REPLY_TOKENS))
@@ -129,11 +118,11 @@ async def test_twenty_five_prompts_share_tokens_for_five(
         def told() -> list[str]:
             return [message.content for channel in channels for message in discord.bot_messages(channel)]
 
-        await discord.wait_for(lambda: len(told()) == 25, timeout=15)
+        await discord.wait_for(lambda: len(told()) == 50, timeout=15)
         await world.idle()
         refused = [text for text in told() if re.fullmatch(rf"-# {sentence} More <t:\d+:R>\.", text)]
-        answered = 5 if all_of_it else 25
-        assert len(refused) == 25 - answered
+        answered = 10 if all_of_it else 50
+        assert len(refused) == 50 - answered
         assert told().count("Because of the light.") == answered
         assert len(model.requests) == answered
         assert len(ledger(file)) == answered

@@ -21,17 +21,13 @@ from bot.standin.script import Reply
 from bot.standin.server import DiscordStandin
 from bot.store.databases import Database, open_store
 from bot.store.deliveries import DeliveryStore
-from tests.discord_bot.conftest import OPTIONS, Start, serving
+from tests.discord_bot.conftest import OPTIONS, Start, one_and_three_shards, serving
 from tests.discord_bot.inbound.leftovers import COULD_NOT, POSTS, forgotten, leave, states
 from tests.discord_bot.people import shown
 from tests.places import on_discord
 from tests.waiting import until
 
-pytestmark = [
-    pytest.mark.virtual_time,
-    # Which engine it is has nothing to do with how many shards there are.
-    pytest.mark.parametrize(("file", "shards"), [("sqlite", 1), ("postgresql", 3)], indirect=True),
-]
+pytestmark = [pytest.mark.virtual_time, pytest.mark.both_engines, one_and_three_shards]
 
 
 async def test_partial_reply_is_retried_in_its_first_message(
