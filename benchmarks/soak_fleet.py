@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import math
 import signal
-import tempfile
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
@@ -29,7 +28,7 @@ from bot.standin.server import DiscordStandin
 from bot.standin.sharding import shard_of
 from bot.store.engine import Row
 from bot.store.postgresql.pipeline import Record
-from tests.postgresql import Server, installed
+from tests.postgresql import Server, installed, running
 from tests.waiting import FOR_A_PROCESS
 
 _PAUSE = (3.0, 15.0)
@@ -58,12 +57,8 @@ def database_server() -> Iterator[Server]:
     binaries = installed()
     if binaries is None:
         raise SystemExit("PostgreSQL is not installed: on Debian, `apt-get install postgresql`")
-    with tempfile.TemporaryDirectory(prefix="parley-pg-") as name:
-        server = Server(binaries, Path(name))
-        try:
-            yield server
-        finally:
-            server.stop()
+    with running(binaries) as server:
+        yield server
 
 
 class Fleet:

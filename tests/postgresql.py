@@ -44,7 +44,9 @@ class Server:
     It is quick, and reached by a socket in its folder; on `loopback`, with a port of its own, it is as it is installed.
     """
 
-    def __init__(self, binaries: Path, folder: Path, *, loopback: bool = False) -> None:
+    def __init__(
+        self, binaries: Path, folder: Path, *, loopback: bool = False, standby_of: Server | None = None
+    ) -> None:
         self._binaries = binaries
         # The server refuses to run as root.
         self._user = "postgres" if getpass.getuser() == "root" else None
@@ -55,9 +57,18 @@ class Server:
         self._process: subprocess.Popen[bytes] | None = None
         if self._user:
             shutil.chown(folder, self._user, self._user)
+        if standby_of is None:
+            self._make()
+        else:
+            self._copy(standby_of)
 
-    def make(self) -> None:
-        """Make a server with no database but the template, and start it."""
+    def _copy(self, other: Server) -> None:
+        source = f"host={other.folder} user={other.user} application_name=standby"
+        self._run("pg_basebackup", "-d", source, "-D", "data", "-R", "--checkpoint=fast", "--no-sync")
+        self._configure()
+        self.start()
+
+    def _make(self) -> None:
         self._run("initdb", "-D", "data", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync", "-U", self.user)
         self._configure(_QUICK if self._port is None else f"listen_addresses = '127.0.0.1'\nport = {self._port}\n")
         self.start()
@@ -145,11 +156,7 @@ class Server:
     def standby(self) -> Iterator[Server]:
         """A server that has all that is committed on this one, and takes no writes until it is promoted."""
         with tempfile.TemporaryDirectory(prefix="parley-pg-") as name:
-            standby = Server(self._binaries, Path(name))
-            source = f"host={self.folder} user={self.user} application_name=standby"
-            standby._run("pg_basebackup", "-d", source, "-D", "data", "-R", "--checkpoint=fast", "--no-sync")
-            standby._configure()
-            standby.start()
+            standby = Server(self._binaries, Path(name), standby_of=self)
             # From now on each commit waits for it.
             self.execute("ALTER SYSTEM SET synchronous_standby_names = 'standby'")
             self.execute("SELECT pg_reload_conf()")
@@ -194,7 +201,6 @@ def running(binaries: Path, *, loopback: bool = False) -> Iterator[Server]:
     # Not in pytest's folder, which other users may not enter, and whose path may be too long for a socket.
     with tempfile.TemporaryDirectory(prefix="parley-pg-") as name:
         server = Server(binaries, Path(name), loopback=loopback)
-        server.make()
         try:
             yield server
         finally:
