@@ -156,6 +156,10 @@ class ConversationService:
         """The attempts that are waiting or under way, oldest first."""
         return tuple(self._running.values())
 
+    def is_under_way(self, attempt: Attempt) -> bool:
+        """Whether the end of an attempt is still to come, or to be shown."""
+        return attempt in self._running
+
     async def room_for_files(self, conversation: Conversation) -> int:
         """The bytes of text that a prompt's files may have: half of what the model is sent. Raises StoreError."""
         behaviour = await self._store.personas.settings_of(conversation)

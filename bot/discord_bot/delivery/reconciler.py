@@ -72,8 +72,8 @@ class LiveReply:
         self.shown = ShownMessages(beginning)
         self._resumed = beginning.sent if isinstance(beginning, ContinuedInPlace) else ()
         """The messages that show the text that the reply goes on from."""
-        self._replaced = False
-        """Whether the text was replaced since the last call began."""
+        self._kept: int | None = None
+        """How many messages another text was given since the last call began. None: the text is the same."""
         self._backoff = BackOff()
         self.lifecycle = Lifecycle()
         self._action: Action | None = None
@@ -88,14 +88,13 @@ class LiveReply:
     def update(self, text: str) -> None:
         """Take the whole text so far."""
         if self._view.update(text):
-            self.shown.restart()
+            self._begin_anew(keep=1)
         self._mark_pending()
 
     def replace(self, text: str) -> None:
         """Replace a text that was reasoning by the whole text of the reply so far, and delete its messages."""
         self._view.replace(text, [start for _, start in self._resumed[1:]])
-        self.shown.restart(keep=max(1, len(self._resumed)))
-        self._replaced = True
+        self._begin_anew(keep=max(1, len(self._resumed)))
         self._mark_pending()
 
     async def finish(self, outcome: Outcome) -> bool:
@@ -173,7 +172,7 @@ class LiveReply:
 
     async def call(self) -> None:
         """Make the call that was prepared, and settle what follows from its result."""
-        self._replaced = False
+        self._kept = None
         try:
             await self._make(self._action)
         except Unavailable as error:
@@ -206,8 +205,6 @@ class LiveReply:
             case Post(part, wanted):
                 message_id, as_wanted = await self._gateway.post(part, wanted)
                 self.shown.add(message_id, wanted if as_wanted else None)
-                if self._replaced:
-                    self.shown.restart(keep=max(1, len(self._resumed)))
             case Edit(part, wanted) if (message := self.shown.message_id(part)) is not None:
                 await self._gateway.edit(part, message, wanted)
                 self.shown.mark_edited(message, wanted)
@@ -218,9 +215,17 @@ class LiveReply:
                 except Unavailable:
                     self.shown.retry_deletion(message_id)
                     raise
-        if self.shown.shown_since is None:
+        if self._kept is not None:
+            # What was posted meanwhile shows the text before.
+            self.shown.restart(keep=self._kept)
+        elif self.shown.shown_since is None:
             self.shown.shown_since = _now()
             self.lifecycle.mark_shown()
+
+    def _begin_anew(self, *, keep: int) -> None:
+        """Give the first messages to another text."""
+        self.shown.restart(keep=keep)
+        self._kept = keep
 
     def _next_action(self) -> Action | None:
         ended = self._view.outcome is not None or self.lifecycle.removing

@@ -21,6 +21,7 @@ from bot.core.attached import may_be_unread
 from bot.core.attempt import ActiveAttempt
 from bot.core.errors import OverQuota, StoreError
 from bot.core.records import Ping
+from bot.core.retrying import poll_until
 from bot.core.service import ConversationService
 from bot.core.turns import Attempt, Conversation, FailureReason, Outcome, Prompt, Turn, TurnState
 from bot.discord_bot.channels import is_for_one, message_of
@@ -55,6 +56,9 @@ error 30046: https://github.com/discord/discord-api-docs/pull/4381.
 
 _OFFERED = 1000
 """Attempts that are remembered to have a button since their question was edited."""
+_SHOWN_WITHIN = 10.0
+"""Seconds for which another attempt waits until the end of the one before is shown."""
+_CHECK_EVERY = 0.05
 _MOST_UNSEEN = 3
 """Earlier replies that are shown with one answer."""
 
@@ -197,6 +201,10 @@ class Replies:
         the user's questions have been used up by another press meanwhile, or the database fails.
         """
         files, ping, notices = FileNotes(), await self.ping_of(turn.user_id), await self.threads.hints(turn)
+        if not await self._is_shown(Attempt(turn.id, turn.attempt)):
+            await restore()
+            await report(texts.ONE_MOMENT)
+            return
         try:
             beginning = _beginning_of_retry(turn, await self._sent(turn), resume=resume, through=through)
             if through is not None and isinstance(beginning, ContinuedBelow | MovedBelow):
@@ -333,6 +341,17 @@ class Replies:
         if outcome is not None:
             self._spawn(self._on_end(outcome, guild_id))
         return outcome is not None
+
+    async def _is_shown(self, attempt: Attempt) -> bool:
+        """Whether the end of an attempt is shown, or soon is.
+
+        It is on record before that, and a message that is still posted by then would be left beside another attempt.
+        """
+
+        async def is_over() -> bool:
+            return not self._conversations.is_under_way(attempt)
+
+        return await poll_until(is_over, every=_CHECK_EVERY, timeout=_SHOWN_WITHIN)
 
     async def _sent(self, turn: Turn) -> list[SentMessage]:
         await self.records.complete(turn.id)

@@ -43,6 +43,23 @@ async def test_partial_reply_is_retried_in_its_first_message(
     assert discord.bot_messages(discord.general) == left.messages[:1]
 
 
+@pytest.mark.standin(rtt=1.0)
+async def test_message_that_is_posted_as_the_new_text_begins_shows_none_of_it(
+    discord: DiscordStandin, model: ModelStandin, start: Start, file: Database
+) -> None:
+    left = await leave(discord, file, "first " * 290, "second " * 240)
+    async with open_store(file, exclusive=True) as store:
+        await store.turns.save({left.attempt: "first " * 290 + "second " * 240 + "third " * 200})
+    model.default = Reply("new " * 1200, first_token_after=1.6)
+    async with start() as world:
+        await discord.wait_for(lambda: " ".join(shown(discord)).count("new") == 1200)
+        await world.idle()
+        ids = [message.id for message in discord.bot_messages(discord.general)]
+        assert [each.message_id for each in await world.store.deliveries.sent(left.attempt.turn_id)] == ids
+        assert await world.store.deliveries.stale(left.attempt.turn_id) == []
+    assert " ".join(shown(discord)).split() == ["new"] * 1200
+
+
 @pytest.mark.parametrize(
     ("place", "decided"),
     [
