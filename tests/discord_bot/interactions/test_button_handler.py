@@ -71,6 +71,24 @@ async def test_asker_and_moderators_can_stop_a_reply(world: World) -> None:
         assert reply.startswith("word0 word1")
 
 
+@pytest.mark.standin(rtt=1.0)
+@pytest.mark.parametrize("early", [0.0, 1.0, 2.0])
+async def test_answer_is_written_anew_once_all_of_it_is_posted(world: World, early: float) -> None:
+    """Its end is on record before, and people see a message before the bot knows of it."""
+    discord = world.discord
+    world.model.script.append(Reply("word " * 1100))
+    await world.ask()
+    first = await world.reply(discord.general, "word")
+    world.model.default = Reply("The whole answer.")
+    while not await world.store.engine.read("SELECT 1 FROM turns WHERE state = 'complete'"):
+        await asyncio.sleep(0.05)
+    await asyncio.sleep(early)
+    await discord.context_menu(discord.bo, "Retry answer", first, discord.general)
+    await discord.wait_for(lambda: first.content == "The whole answer.")
+    await world.idle()
+    assert world.shown() == ["The whole answer."]
+
+
 async def test_stop_command_depends_on_the_role(world: World) -> None:
     discord = world.discord
     world.model.default = LONG
