@@ -412,7 +412,8 @@ class SharedLimits(Protocol):
     async def identify_in(self, bucket: int, ahead: float, instead_of: int = 0) -> tuple[float, int]:
         """The turn to start a session in a bucket: the seconds until it comes, at least `ahead`, and its number.
 
-        Others come after that. A turn that was missed is given back as `instead_of`: where no other follows it, the
-        new one comes at once.
+        Others come after that. A turn is given out when it comes within `ahead`. Until then the number is 0, and the
+        seconds are those until it is to be asked for again. A turn that was missed is given back as `instead_of`: where
+        no other follows it, the new one comes at once.
         """
         ...

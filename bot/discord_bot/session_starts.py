@@ -138,7 +138,11 @@ class SessionStarts:
             wait, number = await shared.identify_in(shard_id % len(self._buckets), ahead, instead_of)
             return _Turn(number, asked_at + wait, time.monotonic() + wait)
 
-        return await self._once_known(take)
+        while True:
+            turn = await self._once_known(take)
+            if turn.number:
+                return turn
+            await asyncio.sleep(turn.comes_at - time.monotonic())
 
     async def _wait_for_turn(self, shared: SharedLimits, shard_id: int) -> None:
         """Wait until no other process may be starting a session in a shard's bucket."""
@@ -199,6 +203,7 @@ class _Turn:
     """
 
     number: int = 0
+    """0: it is another process's, and this is when it may be asked for again."""
     may_come_at: float = float("-inf")
     """The earliest time at which it may come."""
     comes_at: float = float("-inf")

@@ -65,13 +65,19 @@ async def test_identify_that_was_under_way_for_long_holds_up_the_next_one() -> N
 
 
 class Turns:
-    """What a database tells of the turns of all processes: the first comes when it is asked for, another in 20 s."""
+    """What a database tells of the turns of all processes: the first comes when it is asked for, another in 20 s.
 
-    def __init__(self, answers_after: float) -> None:
+    For the seconds `taken`, the next one is another process's.
+    """
+
+    def __init__(self, answers_after: float, taken: float = 0.0) -> None:
         self.asked: list[tuple[float, int]] = []
         self._answers_after = [answers_after]
+        self._free_at = time.monotonic() + taken
 
     async def identify_in(self, bucket: int, ahead: float, instead_of: int = 0) -> tuple[float, int]:
+        if (taken := self._free_at - ahead - time.monotonic()) > 0:
+            return taken, 0
         self.asked.append((ahead, instead_of))
         await asyncio.sleep(self._answers_after.pop() if self._answers_after else 0)
         return (ahead if len(self.asked) == 1 else 20.0), len(self.asked)
@@ -87,13 +93,20 @@ class Turns:
 
 
 @pytest.mark.parametrize(
-    ("answers_after", "connects_in", "at"),
-    [(0.0, 0.5, 1.0), (0.0, 0.9, 1.0), (0.2, 0.5, 1.2), (0.0, 2.0, 22.0), (3.0, 0.5, 24.0)],
+    ("taken", "answers_after", "connects_in", "at"),
+    [
+        (0.0, 0.0, 0.5, 1.0),
+        (0.0, 0.0, 0.9, 1.0),
+        (0.0, 0.2, 0.5, 1.2),
+        (0.0, 0.0, 2.0, 22.0),
+        (0.0, 3.0, 0.5, 24.0),
+        (9.0, 0.0, 0.5, 9.0),
+    ],
 )
 async def test_session_is_started_at_its_turn_or_takes_another_one(
-    discord: DiscordStandin, answers_after: float, connects_in: float, at: float
+    discord: DiscordStandin, taken: float, answers_after: float, connects_in: float, at: float
 ) -> None:
-    turns, http = Turns(answers_after), HTTPClient(asyncio.get_running_loop())
+    turns, http = Turns(answers_after, taken), HTTPClient(asyncio.get_running_loop())
     await http.static_login(discord.token)
     starts = SessionStarts(http, turns)
     await starts.ask()
@@ -102,7 +115,7 @@ async def test_session_is_started_at_its_turn_or_takes_another_one(
         await asyncio.sleep(connects_in)
         await starts.before_identify(0)
     assert time.monotonic() - began == pytest.approx(at, abs=0.05)
-    assert turns.asked == [(1.0, 0)] if at < 2 else [(1.0, 0), (0.0, 1)]
+    assert turns.asked == [(1.0, 0)] if at < 20 else [(1.0, 0), (0.0, 1)]
     await http.close()
 
 

@@ -10,7 +10,7 @@ from bot.store.engine import Engine
 IDENTIFY_EVERY_MS = 5500
 """Milliseconds between two turns of a bucket: Discord's five seconds, and by what an IDENTIFY may be sooner there than
 the one before it, which may have been sent 250 late."""
-_FURTHEST_S, _FURTHEST_START_S = 60, 600
+_FURTHEST_S = 60
 """Seconds ahead, for requests and IDENTIFYs, above which a time on record is of a clock that was wrong.
 
 A process that Discord refuses for longer knows it itself.
@@ -33,19 +33,27 @@ _HOLD = """
     VALUES (1, clock_timestamp() + :milliseconds * interval '1 ms')
     ON CONFLICT (id) DO UPDATE SET taken_until = greatest(budget.taken_until, excluded.taken_until)
     """
+_TURN = "(extract(epoch FROM turn.next_at) * 1000000)::bigint"
+# Nobody waits in here: a process that ends as it waits leaves no turn behind for which all others would have to wait.
 # Whoever has the last turn, and nobody behind them, may have it later instead.
 _IDENTIFY = f"""
     INSERT INTO identify_turns AS turn (bucket, next_at)
     VALUES (:bucket, clock_timestamp() + (:ahead + {IDENTIFY_EVERY_MS}) * interval '1 ms')
     ON CONFLICT (bucket) DO UPDATE SET next_at = CASE
-        WHEN (extract(epoch FROM turn.next_at) * 1000000)::bigint = :instead_of THEN clock_timestamp()
+        WHEN {_TURN} = :instead_of THEN clock_timestamp()
         ELSE greatest(
-            least(turn.next_at, clock_timestamp() + interval '{_FURTHEST_START_S} s'),
+            least(turn.next_at, clock_timestamp() + interval '{IDENTIFY_EVERY_MS} ms'),
             clock_timestamp() + :ahead * interval '1 ms'
         )
     END + interval '{IDENTIFY_EVERY_MS} ms'
+    WHERE {_TURN} = :instead_of OR turn.next_at NOT BETWEEN
+        clock_timestamp() + :ahead * interval '1 ms' AND clock_timestamp() + interval '{_FURTHEST_S} s'
     RETURNING extract(epoch FROM next_at - clock_timestamp())::float8 - {IDENTIFY_EVERY_MS / 1000} AS wait,
-        (extract(epoch FROM next_at) * 1000000)::bigint AS turn
+        {_TURN} AS turn
+    """
+_ASK_AGAIN = """
+    SELECT extract(epoch FROM next_at - clock_timestamp())::float8 - :ahead / 1000.0 AS wait, 0 AS turn
+    FROM identify_turns WHERE bucket = :bucket
     """
 _UNSEEN_S = 600
 """Seconds in which a start that was taken has become a session that the platform counts, or never does."""
@@ -80,5 +88,7 @@ class SharedRequests:
         return bool(await self._engine.write(_START, remaining=remaining))
 
     async def identify_in(self, bucket: int, ahead: float, instead_of: int = 0) -> tuple[float, int]:
-        [row] = await self._engine.write(_IDENTIFY, bucket=bucket, ahead=round(ahead * 1000), instead_of=instead_of)
+        values = {"bucket": bucket, "ahead": round(ahead * 1000), "instead_of": instead_of}
+        taken, later = await self._engine.transaction((_IDENTIFY, values), (_ASK_AGAIN, values))
+        [row] = taken or later
         return max(0.0, float(row["wait"])), row["turn"]
