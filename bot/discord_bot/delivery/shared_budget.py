@@ -19,8 +19,11 @@ log = logging.getLogger(__name__)
 
 _MOST = 4
 """Slots for calls that are drawn at once."""
-BURST = 2
-"""Slots of all processes together that may be at the same moment after a pause."""
+BURST = 1
+"""Slots of all processes together that may be at the same moment after a pause.
+
+What goes ahead of its slot, one request of each process, adds to these.
+"""
 LASTS = 0.05
 """Seconds after which a slot that was not used is thrown away, so that few requests come late and all at once."""
 TOLD_WITHIN = 0.02
