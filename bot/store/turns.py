@@ -45,12 +45,15 @@ _OPEN = f"""
     SELECT :platform, :channel, :guild,
         (SELECT turns.id FROM messages JOIN turns ON turns.id = turn_id WHERE messages.message_id = :origin),
         :parent, :asked_in, :now
-    WHERE NOT EXISTS ({AT_LIMIT})
+    WHERE NOT EXISTS (
+        SELECT 1 FROM conversations
+        WHERE platform = :platform AND channel = :channel
+          AND coalesce(parent_channel, '') = coalesce(:parent, parent_channel, '')
+          AND coalesce(asked_in, '') = coalesce(:asked_in, asked_in, '')
+    ) AND NOT EXISTS ({AT_LIMIT})
     ON CONFLICT (platform, channel) DO UPDATE
     SET parent_channel = coalesce(excluded.parent_channel, conversations.parent_channel),
         asked_in = coalesce(excluded.asked_in, conversations.asked_in)
-    WHERE coalesce(conversations.parent_channel, '') <> coalesce(excluded.parent_channel, conversations.parent_channel)
-       OR coalesce(conversations.asked_in, '') <> coalesce(excluded.asked_in, conversations.asked_in)
     """
 _BEGIN_WITH = f"""
     INSERT INTO stored_turns (
@@ -125,10 +128,10 @@ class TurnStore(TurnReader):
         }
         mentions = keeping(prompt.message_id, prompt.names) if prompt.message_id and prompt.names else []
         pictures = keeping_pictures(_HERE, values, prompt.pictures) if prompt.pictures else []
-        at_limit, _, begun, *_ = await self._engine.transaction(
-            (_REFUSED, values),
+        _, begun, at_limit, *_ = await self._engine.transaction(
             (_OPEN, values),
             (_BEGIN_QUOTING_BOT if values["own"] else _BEGIN, values),
+            (_REFUSED, values),
             *mentions,
             *pictures,
             locks=_locks(prompt),

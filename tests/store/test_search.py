@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,8 @@ from bot.core.prompt_text import mention
 from bot.core.records import FoundTurn, SearchResult
 from bot.core.turns import Attempt, Conversation, Outcome, Prompt, Quote, TurnState, UserName
 from bot.store import Store
+from bot.store.engine import Rows
+from bot.store.search import matching
 from bot.store.sqlite import open_store
 from bot.store.sqlite.engine import SQLiteEngine
 from tests.facts import FACTS
@@ -160,16 +164,26 @@ async def test_result_names_the_messages_that_show_it(store: Store) -> None:
     assert found == FoundTurn(attempt.turn_id, 1, 1, found.asked_at, name, "the boat", "a" * 3000, parts)
 
 
-async def test_long_conversation_is_searched_beside_other_work(store: Store) -> None:
+async def test_long_conversation_is_searched_beside_other_work(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its reading is in pieces and its matching in a thread, so that others are read and answered meanwhile."""
-    await _fill(store, 20_000, {1: "the boat"})
+    await _fill(store, 2000, {1: "the boat"})
+    answered = threading.Event()
+    pieces: list[int] = []
+
+    def matching_once_another_is_answered(query: Query, rows: Rows, prompts: Sequence[str]) -> list[FoundTurn]:
+        answered.clear()
+        assert answered.wait(20), "nobody else is answered"
+        pieces.append(len(rows))
+        return matching(query, rows, prompts)
+
+    monkeypatch.setattr("bot.store.search.matching", matching_once_another_is_answered)
     searching = asyncio.create_task(search(store, "boat"))
-    reads = 0
     while not searching.done():
         await store.turns.count(on_discord(2))
-        reads += 1
+        answered.set()
     assert positions(await searching) == [1]
-    assert reads > 50
+    assert sum(pieces) == 2000
+    assert max(pieces) <= 200
 
 
 async def test_search_leaves_nothing_in_the_file(path: Path) -> None:
