@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
+from functools import partial
 
 import pytest
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import FilePayload, expect
 
 from tests.playground.browser.conftest import Tab, Visit
+from tests.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 EVERY_PART = "**tea** `or` ||coffee|| @Max #random https://example.com\n```python\nprint(1)\n```"
 AT_REST = """
-    Promise.all(document.getAnimations()
-        .filter((each) => each.effect.getComputedTiming().endTime < Infinity)
-        .map((each) => each.finished))
+    document.getAnimations().every((each) =>
+        each.playState !== "running" || each.effect.getComputedTiming().endTime === Infinity)
 """
 CONTRASTS = """
     (() => {
@@ -118,7 +119,7 @@ async def test_axe_finds_nothing_in_any_view(visit: Visit) -> None:
         async for view in views(tab, narrow=width < 760):
             for theme in ("light", "dark"):
                 await tab.page.emulate_media(color_scheme=theme)
-                await tab.page.evaluate(AT_REST)
+                await until(partial(tab.page.evaluate, AT_REST))
                 rules = {"resultTypes": ["violations"]} | (COLOURS if theme == "dark" else {})
                 checked = await Axe().run(tab.page, options=rules)
                 for rule in checked.response["violations"]:
