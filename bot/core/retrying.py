@@ -10,6 +10,9 @@ from bot.core.errors import ClaimUnconfirmed, StoreBug
 
 T = TypeVar("T")
 
+_UNCONFIRMED_PAUSE = 1.0
+"""Seconds at the most until what is unconfirmed is tried again."""
+
 
 async def retrying(
     work: Callable[[], Awaitable[T]],
@@ -24,7 +27,8 @@ async def retrying(
     and that delay first. Once the delays are used up, the next error is raised. Other errors are raised at once, and so
     is a StoreBug.
 
-    ClaimUnconfirmed uses up no delay, and is logged once: while that lasts, nobody could be told of a failure.
+    ClaimUnconfirmed uses up no delay, is logged once, and is waited for a second at a time at most: while it lasts,
+    nobody could be told of a failure, and it is over as soon as the database is back.
     """
     waits = False
     for delay in delays:
@@ -35,10 +39,11 @@ async def retrying(
                 raise
             except on as error:
                 unconfirmed = isinstance(error, ClaimUnconfirmed)
+                pause = min(delay, _UNCONFIRMED_PAUSE) if unconfirmed else delay
                 if log_retry is not None and not (unconfirmed and waits):
-                    log_retry(error, delay)
+                    log_retry(error, pause)
                 waits = unconfirmed
-            await asyncio.sleep(delay)
+            await asyncio.sleep(pause)
             if not waits:
                 break
     return await work()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from itertools import chain, repeat
+from itertools import repeat
 from typing import Any
 
 import discord
@@ -34,6 +34,8 @@ log = logging.getLogger(__name__)
 
 END_NOTICE_TIMEOUT = 1.3
 """Seconds at a shutdown for showing people that their replies were interrupted."""
+_DATABASE_PAUSE = 1.0
+"""Seconds between two tries at a start while the database is away: nobody is served until it is back."""
 
 
 def intents(options: Options) -> discord.Intents:
@@ -91,7 +93,9 @@ class ParleyClient(discord.AutoShardedClient):
         Nothing is connected before, so that what is left over is told from what is asked from now on.
         """
         parts, spawn = self._parts, self._tasks.spawn
-        turns, hourglasses = await retrying(self._left_over, _retry_delays(), on=(StoreError,), log_retry=_log_retry)
+        turns, hourglasses = await retrying(
+            self._left_over, repeat(_DATABASE_PAUSE), on=(StoreError,), log_retry=_log_once_each()
+        )
         parts.recovery.recover(turns)
         parts.reactions.remove_left_over(hourglasses)
         spawn(parts.lifecycle.prune_daily(self._options.retention_days), on_shutdown="cancel")
@@ -234,10 +238,14 @@ class ParleyClient(discord.AutoShardedClient):
         await self._parts.forms.dispatch(interaction)
 
 
-def _retry_delays() -> Iterator[float]:
-    """Seconds between tries while the database fails."""
-    return chain((1.0, 5.0), repeat(15.0))
+def _log_once_each() -> Callable[[Exception, float], None]:
+    """Logs why the start waits for the database, each reason once for as long as it stays the same."""
+    said = ""
 
+    def log_retry(error: Exception, delay: float) -> None:
+        nonlocal said
+        if str(error) != said:
+            said = str(error)
+            log.warning("not connected to Discord before the database works, trying again every %g s: %s", delay, said)
 
-def _log_retry(error: Exception, delay: float) -> None:
-    log.warning("not connected to Discord before the database works, trying again in %g s: %s", delay, error)
+    return log_retry

@@ -21,7 +21,7 @@ from bot.standin.script import Reply
 from bot.standin.server import DiscordStandin
 from bot.store.databases import Database, open_store
 from bot.store.deliveries import DeliveryStore
-from tests.discord_bot.conftest import OPTIONS, Start, one_and_three_shards, serving
+from tests.discord_bot.conftest import OPTIONS, Start, identified, one_and_three_shards, serving
 from tests.discord_bot.inbound.leftovers import COULD_NOT, POSTS, forgotten, leave, states
 from tests.discord_bot.people import shown
 from tests.places import on_discord
@@ -377,7 +377,7 @@ async def test_leftover_hourglass_of_a_forgotten_turn_is_removed(discord: Discor
 
 @pytest.mark.parametrize(
     ("table", "fails_for"),
-    [("recent_questions", 20.0), ("pending_reactions", 20.0), ("guilds", 700.0), ("clock", 20.0)],
+    [("recent_questions", 25.0), ("pending_reactions", 25.0), ("guilds", 700.0), ("clock", 25.0)],
 )
 async def test_what_a_start_does_is_done_once_the_database_works(
     discord: DiscordStandin,
@@ -397,14 +397,17 @@ async def test_what_a_start_does_is_done_once_the_database_works(
         await operator.guilds.mark_left(discord.guild.id)
         await operator.engine.write(f"ALTER TABLE {table} RENAME TO elsewhere")
 
-        async def mend() -> None:
+        async def mend() -> float:
             await until(lambda: "trying again" in caplog.text)
             await asyncio.sleep(fails_for)
             await operator.engine.write(f"ALTER TABLE elsewhere RENAME TO {table}")
+            return time.monotonic()
 
-        mending = asyncio.create_task(mend())
+        mending, connections = asyncio.create_task(mend()), identified(discord)
         async with start() as world:
-            await mending
+            mended_at = await mending
+            await discord.wait_for(lambda: connections)
+            assert connections[0][0] - mended_at < 2, "it does not wait long for what is back"
             await discord.wait_for(lambda: shown(discord) == ["The whole answer."])
             await discord.wait_for(lambda: not left.said.reactions)
             await asyncio.sleep(600.0)
