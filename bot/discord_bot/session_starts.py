@@ -37,6 +37,8 @@ _TURN_LASTS = 0.25
 
 `bot.store.postgresql.requests` adds more than that to `IDENTIFY_EVERY`.
 """
+_NEWEST_ASKS_AFTER = 0.5
+"""Seconds after which a turn that is free is asked for by a shard that has not waited for it yet."""
 _MISSED_TURNS = 3
 """Turns that a shard may miss. It does not wait for another one, since on a busy computer it would miss any."""
 _DATABASE_PAUSE = 0.5
@@ -138,11 +140,14 @@ class SessionStarts:
             wait, number = await shared.identify_in(shard_id % len(self._buckets), ahead, instead_of)
             return _Turn(number, asked_at + wait, time.monotonic() + wait)
 
+        since = time.monotonic()
         while True:
             turn = await self._once_known(take)
             if turn.number:
                 return turn
-            await asyncio.sleep(turn.comes_at - time.monotonic())
+            # Whoever has waited for longer asks before the others, so that nobody is overtaken again and again.
+            later = _NEWEST_ASKS_AFTER / (1 + turn.comes_at - since)
+            await asyncio.sleep(turn.comes_at + later - time.monotonic())
 
     async def _wait_for_turn(self, shared: SharedLimits, shard_id: int) -> None:
         """Wait until no other process may be starting a session in a shard's bucket."""

@@ -100,7 +100,7 @@ class Turns:
         (0.0, 0.2, 0.5, 1.2),
         (0.0, 0.0, 2.0, 22.0),
         (0.0, 3.0, 0.5, 24.0),
-        (9.0, 0.0, 0.5, 9.0),
+        (9.0, 0.0, 0.5, 9.06),
     ],
 )
 async def test_session_is_started_at_its_turn_or_takes_another_one(
@@ -117,6 +117,54 @@ async def test_session_is_started_at_its_turn_or_takes_another_one(
     assert time.monotonic() - began == pytest.approx(at, abs=0.05)
     assert turns.asked == [(1.0, 0)] if at < 20 else [(1.0, 0), (0.0, 1)]
     await http.close()
+
+
+class Queue:
+    """The one row of several processes with the turns of a bucket. Its answers to some are slow."""
+
+    def __init__(self) -> None:
+        self.next_at = 0.0
+
+    async def identify_in(self, ahead: float, slow: float) -> tuple[float, int]:
+        await asyncio.sleep(slow)
+        now = time.monotonic()
+        if self.next_at > now + ahead:
+            return self.next_at - ahead - now, 0
+        self.next_at = now + ahead + 5.5
+        return ahead, 1
+
+
+class Process(Turns):
+    """One of several on a row."""
+
+    def __init__(self, queue: Queue, slow: float) -> None:
+        super().__init__(0.0)
+        self._queue, self._slow = queue, slow
+
+    async def identify_in(self, bucket: int, ahead: float, instead_of: int = 0) -> tuple[float, int]:
+        return await self._queue.identify_in(ahead, self._slow)
+
+
+async def test_whoever_has_waited_for_longer_starts_a_session_before_those_who_came_later(
+    discord: DiscordStandin,
+) -> None:
+    queue, begun = Queue(), list[str]()
+
+    async def start(name: str, after: float, slow: float) -> None:
+        await asyncio.sleep(after)
+        http = HTTPClient(asyncio.get_running_loop())
+        await http.static_login(discord.token)
+        starts = SessionStarts(http, Process(queue, slow))
+        await starts.ask()
+        async with starts.turn(0):
+            await starts.before_identify(0)
+        begun.append(name)
+        await http.close()
+
+    await asyncio.gather(
+        *(start(*each) for each in [("1st", 0, 0.03), ("2nd", 2, 0.03), ("3rd", 4, 0), ("4th", 6, 0), ("5th", 8, 0)])
+    )
+    assert begun == ["1st", "2nd", "3rd", "4th", "5th"]
 
 
 @pytest.mark.standin(sharding=Sharding(session_starts=5, max_concurrency=16, identify_every=0.0))
