@@ -145,9 +145,11 @@ class SessionStarts:
             turn = await self._once_known(take)
             if turn.number:
                 return turn
-            # Whoever has waited for longer asks before the others, so that nobody is overtaken again and again.
-            later = _NEWEST_ASKS_AFTER / (1 + turn.comes_at - since)
-            await asyncio.sleep(turn.comes_at + later - time.monotonic())
+            # All who wait ask as long ahead, whoever has waited for longer first: so nobody is overtaken for long.
+            asks_at = turn.comes_at + ahead - _CONNECT_AHEAD
+            ahead = _CONNECT_AHEAD
+            later = _NEWEST_ASKS_AFTER / (1 + max(0.0, asks_at - since))
+            await asyncio.sleep(asks_at + later - time.monotonic())
 
     async def _wait_for_turn(self, shared: SharedLimits, shard_id: int) -> None:
         """Wait until no other process may be starting a session in a shard's bucket."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
+from collections.abc import Sequence
 from itertools import pairwise
 
 import pytest
@@ -120,51 +121,63 @@ async def test_session_is_started_at_its_turn_or_takes_another_one(
 
 
 class Queue:
-    """The one row of several processes with the turns of a bucket. Its answers to some are slow."""
+    """The one row of several processes with the turns of a bucket."""
 
     def __init__(self) -> None:
-        self.next_at = 0.0
+        self._next_at = 0.0
+        self._number = 0
 
-    async def identify_in(self, ahead: float, slow: float) -> tuple[float, int]:
-        await asyncio.sleep(slow)
+    def ask(self, ahead: float, instead_of: int) -> tuple[float, int]:
         now = time.monotonic()
-        if self.next_at > now + ahead:
-            return self.next_at - ahead - now, 0
-        self.next_at = now + ahead + 5.5
-        return ahead, 1
+        if self._number and instead_of == self._number:
+            ahead = 0.0
+        elif self._next_at > now + ahead:
+            return self._next_at - ahead - now, 0
+        self._next_at = now + ahead + 5.5
+        self._number += 1
+        return ahead, self._number
 
 
 class Process(Turns):
-    """One of several on a row."""
+    """One of several on a row, whose answers may be slow."""
 
-    def __init__(self, queue: Queue, slow: float) -> None:
+    def __init__(self, queue: Queue, answers_after: float) -> None:
         super().__init__(0.0)
-        self._queue, self._slow = queue, slow
+        self._queue, self._each_after = queue, answers_after
 
     async def identify_in(self, bucket: int, ahead: float, instead_of: int = 0) -> tuple[float, int]:
-        return await self._queue.identify_in(ahead, self._slow)
+        await asyncio.sleep(self._each_after)
+        return self._queue.ask(ahead, instead_of)
 
 
+@pytest.mark.parametrize(
+    ("processes", "order"),
+    [
+        # When each begins, how long its answers take, and how long its connection does.
+        ([(0, 0.03, 0), (2, 0.03, 0), (4, 0, 0), (6, 0, 0), (8, 0, 0)], [0, 1, 2, 3, 4]),
+        # The turn of the first is over before it is connected, and that of the second has come.
+        ([(0, 0, 6), (2, 0, 0), (4, 0, 0), (6.5, 0, 0), (8, 0, 0)], [1, 2, 0, 3, 4]),
+    ],
+)
 async def test_whoever_has_waited_for_longer_starts_a_session_before_those_who_came_later(
-    discord: DiscordStandin,
+    discord: DiscordStandin, processes: Sequence[tuple[float, float, float]], order: list[int]
 ) -> None:
-    queue, begun = Queue(), list[str]()
+    queue, begun = Queue(), list[int]()
 
-    async def start(name: str, after: float, slow: float) -> None:
-        await asyncio.sleep(after)
+    async def start(number: int, begins: float, answers_after: float, connects_in: float) -> None:
+        await asyncio.sleep(begins)
         http = HTTPClient(asyncio.get_running_loop())
         await http.static_login(discord.token)
-        starts = SessionStarts(http, Process(queue, slow))
+        starts = SessionStarts(http, Process(queue, answers_after))
         await starts.ask()
         async with starts.turn(0):
+            await asyncio.sleep(connects_in)
             await starts.before_identify(0)
-        begun.append(name)
+        begun.append(number)
         await http.close()
 
-    await asyncio.gather(
-        *(start(*each) for each in [("1st", 0, 0.03), ("2nd", 2, 0.03), ("3rd", 4, 0), ("4th", 6, 0), ("5th", 8, 0)])
-    )
-    assert begun == ["1st", "2nd", "3rd", "4th", "5th"]
+    await asyncio.gather(*(start(number, *each) for number, each in enumerate(processes)))
+    assert begun == order
 
 
 @pytest.mark.standin(sharding=Sharding(session_starts=5, max_concurrency=16, identify_every=0.0))
