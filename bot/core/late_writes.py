@@ -52,7 +52,7 @@ class _Late:
 
 
 class LateWrites:
-    """What one process still has to write. What has failed waits for `try_again`, `complete` or `written`."""
+    """The writes of one process. Those that failed are kept in memory until a caller has them made again."""
 
     def __init__(self) -> None:
         self._late: dict[str, _Late] = {}
