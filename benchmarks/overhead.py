@@ -40,7 +40,7 @@ from bot.core.service import ConversationService
 from bot.core.shards import WantedShards
 from bot.core.summarizing import ASKED_FOR
 from bot.core.turns import Attempt, Outcome, Prompt
-from bot.core.usage import DAY
+from bot.core.usage import ANY_REQUEST, DAY, LeastRequest
 from bot.discord_bot.endpoint import connect_to
 from bot.discord_bot.options import Options
 from bot.discord_bot.runner import run
@@ -82,9 +82,9 @@ class ClockedTurns(TurnStore):
     """Notes when the end of each question's turn is committed."""
 
     async def begin(
-        self, prompt: Prompt, hourly_questions_per_user: int | None = None
+        self, prompt: Prompt, hourly_limit: int | None = None, least: LeastRequest = ANY_REQUEST
     ) -> Attempt | QuotaExceeded | None:
-        attempt = await super().begin(prompt, hourly_questions_per_user)
+        attempt = await super().begin(prompt, hourly_limit, least)
         if isinstance(attempt, Attempt):
             _questions[attempt.turn_id] = _number(prompt.text)
         return attempt

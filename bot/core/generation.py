@@ -24,11 +24,12 @@ from bot.core.outages import Outages
 from bot.core.pictures import PictureProblem, Pictures
 from bot.core.preparing import RequestPreparer, is_old
 from bot.core.protocols import ReplySink, Store
-from bot.core.quotas import QuotaExceeded, Usage
+from bot.core.quotas import Usage
 from bot.core.recent import RecentMessages
 from bot.core.reply_reader import ReplyReader
 from bot.core.requests import Asking, OnRecord, Request
 from bot.core.turns import Conversation, FailureReason, Outcome, Prompt, StopReason, TurnState
+from bot.core.usage import ANY_REQUEST, LeastRequest
 from bot.core.window import Room
 
 log = logging.getLogger(__name__)
@@ -95,10 +96,10 @@ class ReplyGenerator:
         """The time at which the model last completed a reply, on the monotonic clock."""
         return self._reader.last_reply_at
 
-    async def quota_exceeded(self, prompt: Prompt) -> QuotaExceeded | None:
-        """The quota that leaves no tokens for a reply, even if running requests use none. Raises StoreError."""
+    def least_request(self, prompt: Prompt) -> LeastRequest:
+        """The least that a prompt can be answered with."""
         if self._settings.quotas is None:
-            return None
+            return ANY_REQUEST
         tokens = context.tokens(prompt.text, context.BYTES_PER_TOKEN)
         # Not all pictures may be sent. One without which there is nothing to answer is.
         tokens += min((each.tokens for each in prompt.pictures), default=0)
@@ -106,7 +107,7 @@ class ReplyGenerator:
         may_answer = (*self._settings.models, self._settings.fallback_model or "", self._settings.vision_model or "")
         prices = filter(None, map(self._settings.prices.of_models.get, may_answer))
         price = min(prices, key=lambda price: price.cost(Usage(tokens, self._minimum)), default=None)
-        return await self._store.quotas.exceeded(prompt, tokens, self._minimum, self._settings.quotas, price=price)
+        return LeastRequest(tokens, self._minimum, self._settings.quotas, price)
 
     def notify_released(self) -> None:
         """Wake the requests that wait for reserved tokens, because a reservation was released."""

@@ -14,7 +14,7 @@ from bot.core.queues import Queues
 from bot.core.quotas import Contended, QuotaExceeded, Quotas, Reservation, Usage
 from bot.core.summaries import Block, SummaryJob, WindowSummaries
 from bot.core.turns import Attempt, Behaviour, ContextPage, Conversation, Outcome, Prompt, Turn, TurnState
-from bot.core.usage import Price
+from bot.core.usage import ANY_REQUEST, LeastRequest, Price
 
 
 class ChatModel(Protocol):
@@ -86,12 +86,15 @@ class ReplySink(Protocol):
 class TurnStore(Protocol):
     """Turns and their attempts. Every part of the store raises `bot.core.errors.StoreError`."""
 
-    async def begin(self, prompt: Prompt, hourly_limit: int | None = None) -> Attempt | QuotaExceeded | None:
+    async def begin(
+        self, prompt: Prompt, hourly_limit: int | None = None, least: LeastRequest = ANY_REQUEST
+    ) -> Attempt | QuotaExceeded | None:
         """Commit a prompt as a pending turn, unless its author has asked `hourly_limit` questions within the last hour.
 
         Questions that were forgotten since count too. One that failed through no fault of its author's does not, but
-        with those, at most three times as many may be asked. None: the event came twice, since the position is taken
-        or the message was processed.
+        with those, at most three times as many may be asked. It is not committed either where a quota has no room for
+        the `least`, as `QuotaStore.exceeded` finds. None: the event came twice, since the position is taken or the
+        message was processed.
         """
         ...
 
@@ -229,10 +232,8 @@ class QuotaStore(Protocol):
         """The hourly quota if a user has asked as many questions as `TurnStore.begin` accepts."""
         ...
 
-    async def exceeded(
-        self, prompt: Prompt, prompt_tokens: int, minimum: int, quotas: Quotas, *, price: Price | None = None
-    ) -> QuotaExceeded | None:
-        """The quota without room for a prompt and `minimum` tokens of a reply, whatever becomes of running attempts.
+    async def exceeded(self, prompt: Prompt, least: LeastRequest) -> QuotaExceeded | None:
+        """The quota without room for the least that a prompt costs, whatever becomes of running attempts.
 
         The result is None if there is room, or if the message of the prompt was processed before.
         """

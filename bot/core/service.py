@@ -187,10 +187,11 @@ class ConversationService:
         if too many prompts are waiting, and OverQuota if the person's questions or the day's tokens are used up.
         """
         with self._queues.place(prompt.conversation, prompt.user_id, asked_in=prompt.asked_in) as turn_has_come:
-            used_up = await self._in_time(partial(self._generator.quota_exceeded, prompt))
-            if used_up is None and settle is not None:
+            used_up = None
+            if settle is not None:
                 # Nothing is opened for a question that is refused.
-                used_up = await self._in_time(partial(self._questions_exceeded, prompt.user_id))
+                used_up = await self._in_time(partial(self._quota_exceeded, prompt))
+                used_up = used_up or await self._in_time(partial(self._questions_exceeded, prompt.user_id))
                 prompt = prompt if used_up else await self._in_time(partial(settle, prompt))
             attempt = used_up or await self._begin(prompt)
             if attempt is None:
@@ -215,7 +216,7 @@ class ConversationService:
         """Return the quota that a retry of the turn for a user would exceed, or None. Raises StoreError."""
         used_up = await self._questions_exceeded(user_id)
         # Without a message: that of the turn is known already.
-        return used_up or await self._generator.quota_exceeded(
+        return used_up or await self._quota_exceeded(
             Prompt(
                 turn.conversation, turn.position, turn.prompt, user_id, guild_id=turn.guild_id, pictures=turn.pictures
             )
@@ -284,7 +285,8 @@ class ConversationService:
 
     async def _begin(self, prompt: Prompt) -> Attempt | QuotaExceeded | None:
         """Commit a prompt, as `TurnStore.begin` does, once the database takes it. Raises StoreError."""
-        begin = partial(self._store.turns.begin, prompt, self._hourly_limit)
+        least = self._generator.least_request(prompt)
+        begin = partial(self._store.turns.begin, prompt, self._hourly_limit, least)
         return await self._begun(begin, partial(self._store.turns.begun, prompt))
 
     async def _reopened(self, turn: Turn) -> Attempt | None:
@@ -320,6 +322,12 @@ class ConversationService:
     async def _in_time(self, work: Callable[[], Awaitable[_T]]) -> _T:
         """Do some of what comes before a prompt is on record, once the database takes it. Raises StoreError."""
         return await self.outages.wait_out(work, needed=lambda: not self._closing)
+
+    async def _quota_exceeded(self, prompt: Prompt) -> QuotaExceeded | None:
+        """The quota that leaves no tokens for a reply, even if running requests use none."""
+        if self.settings.quotas is None:
+            return None
+        return await self._store.quotas.exceeded(prompt, self._generator.least_request(prompt))
 
     async def _questions_exceeded(self, user_id: int | None) -> QuotaExceeded | None:
         if self.settings.quotas is None or user_id is None:

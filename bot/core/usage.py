@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from bot.core.quotas import Usage
+from bot.core.quotas import NO_LIMITS, Quotas, Usage
 
 DAY = 24 * 3600
 """The seconds of a day."""
@@ -32,6 +32,20 @@ class Price:
         """The cost of these tokens in millionths, rounded up."""
         fresh = (usage.prompt_tokens - usage.cached_tokens) * self.prompt
         return -(-(fresh + usage.cached_tokens * self.cached + usage.reply_tokens * self.reply) // MICRO)
+
+
+@dataclass(frozen=True, slots=True)
+class LeastRequest:
+    """The least tokens that a prompt can be answered with, their price, and the quotas that need room for them."""
+
+    prompt_tokens: int
+    reply_tokens: int
+    quotas: Quotas
+    price: Price | None = None
+
+
+ANY_REQUEST = LeastRequest(0, 0, NO_LIMITS)
+"""No quota is looked at."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from bot.core.errors import StoreError
 from bot.core.quotas import Contended, Quota, QuotaExceeded, Quotas, Reservation, Usage
 from bot.core.shards import Shards
 from bot.core.turns import Attempt, Prompt
-from bot.core.usage import DAY, MICRO, Price, UsageToday
+from bot.core.usage import ANY_REQUEST, DAY, MICRO, LeastRequest, Price, UsageToday
 from bot.store.engine import Engine, Lock, Row, Rows, Statement, Value
 from bot.store.forgotten_use import HOUR, ForgottenUse
 from bot.store.hourly_questions import AT_LIMIT, exceeded_questions
@@ -70,9 +70,10 @@ _RESERVED = f"""
     FROM {ATTEMPT}
     """
 # The sums that include reservations are quicker to read, and usually they leave enough room.
-_SHORT = f"""
-    SELECT user_id, guild_id, {_SETTLED_COLUMNS} FROM {SOMEBODY} WHERE {room(SPENT)} < :prompt + :minimum
-    """
+_SHORT_OF = f"FROM {SOMEBODY} WHERE {room(SPENT)} < :prompt + :minimum"
+SHORT = f"SELECT 1 {_SHORT_OF}"
+"""SQL that finds something where a quota has no room for a prompt, as long as all is used that is reserved."""
+_USED_OF_SHORT = f"SELECT user_id, guild_id, {_SETTLED_COLUMNS} {_SHORT_OF}"
 _SETTLE_LEFT_OVER = """
     UPDATE charges SET settled = 1, reply_tokens = reply_so_far,
         user_id = CASE WHEN reply_so_far > 0 THEN user_id END
@@ -185,17 +186,22 @@ class QuotaStore(Part):
     async def questions_exceeded(self, user_id: int, hourly_limit: int | None) -> QuotaExceeded | None:
         return exceeded_questions(await self._engine.read(AT_LIMIT, **self.hourly_limit(user_id, hourly_limit)))
 
-    async def exceeded(
-        self, prompt: Prompt, prompt_tokens: int, minimum: int, quotas: Quotas, *, price: Price | None = None
-    ) -> QuotaExceeded | None:
-        rows = await self._engine.read(
-            _SHORT,
-            user=prompt.user_id,
-            guild=prompt.guild_id,
-            minimum=minimum,
-            **self._limits(quotas, prompt_tokens, price),
+    def need(self, prompt: Prompt, least: LeastRequest) -> dict[str, Value]:
+        """Return the parameters of `SHORT` for a prompt."""
+        return {
+            "user": prompt.user_id,
+            "guild": prompt.guild_id,
+            "minimum": least.reply_tokens,
+            **self._limits(least.quotas, least.prompt_tokens, least.price),
+        }
+
+    async def exceeded(self, prompt: Prompt, least: LeastRequest) -> QuotaExceeded | None:
+        if least is ANY_REQUEST:
+            return None
+        rows = await self._engine.read(_USED_OF_SHORT, **self.need(prompt, least))
+        used_up = (
+            self._short(rows[0], least.quotas, least.prompt_tokens, least.reply_tokens, least.price) if rows else None
         )
-        used_up = self._short(rows[0], quotas, prompt_tokens, minimum, price) if rows else None
         if used_up is None:
             return None
         known = await self._engine.read(PROCESSED, message_id=prompt.message_id)

@@ -16,7 +16,8 @@ from bot.core.turns import (
     Quote,
     TurnState,
 )
-from bot.store.engine import Engine, Lock, Value
+from bot.core.usage import ANY_REQUEST, LeastRequest
+from bot.store.engine import Engine, Lock, Statement, Value
 from bot.store.files import prompt_in, with_files_of
 from bot.store.hourly_questions import AT_LIMIT, exceeded_questions
 from bot.store.names import keeping
@@ -25,7 +26,7 @@ from bot.store.people import FORGOTTEN_QUOTE
 from bot.store.pictures import keeping as keeping_pictures
 from bot.store.pictures import with_those_found
 from bot.store.processed import PROCESSED
-from bot.store.quotas import QuotaStore, settlement
+from bot.store.quotas import SHORT, QuotaStore, settlement
 from bot.store.rows import RUNNING, lock_of
 from bot.store.summaries import TITLE_DUE
 from bot.store.turn_reader import UNDELIVERED, TurnReader
@@ -40,17 +41,17 @@ _NOBODYS = f"(:own = 1 AND NOT EXISTS ({_ASKER}))"
 _PROMPT = f"CASE WHEN {_NOBODYS} THEN :unquoted ELSE :prompt_text END"
 _QUOTED = f"CASE WHEN :own = 1 THEN ({_ASKER}) ELSE :source END"
 _QUOTE_LENGTH = f"CASE WHEN {_NOBODYS} THEN 0 ELSE :quote_length END"
+_AS_ASKED = """
+    platform = :platform AND channel = :channel
+    AND coalesce(parent_channel, '') = coalesce(:parent, parent_channel, '')
+    AND coalesce(asked_in, '') = coalesce(:asked_in, asked_in, '')
+    """
 _OPEN = f"""
     INSERT INTO conversations (platform, channel, guild_id, origin_turn_id, parent_channel, asked_in, used_at)
     SELECT :platform, :channel, :guild,
         (SELECT turns.id FROM messages JOIN turns ON turns.id = turn_id WHERE messages.message_id = :origin),
         :parent, :asked_in, :now
-    WHERE NOT EXISTS (
-        SELECT 1 FROM conversations
-        WHERE platform = :platform AND channel = :channel
-          AND coalesce(parent_channel, '') = coalesce(:parent, parent_channel, '')
-          AND coalesce(asked_in, '') = coalesce(:asked_in, asked_in, '')
-    ) AND NOT EXISTS ({AT_LIMIT})
+    WHERE NOT EXISTS (SELECT 1 FROM conversations WHERE {_AS_ASKED}) AND NOT EXISTS ({AT_LIMIT})
     ON CONFLICT (platform, channel) DO UPDATE
     SET parent_channel = coalesce(excluded.parent_channel, conversations.parent_channel),
         asked_in = coalesce(excluded.asked_in, conversations.asked_in)
@@ -63,13 +64,16 @@ _BEGIN_WITH = f"""
     SELECT id, :position, :message_id, :target_id, :user_id, :display_name, :user_name,
         {{prompt}}, :now, :reads_history
     FROM conversations
-    WHERE platform = :platform AND channel = :channel AND NOT EXISTS ({PROCESSED}) AND NOT EXISTS ({AT_LIMIT})
+    WHERE {_AS_ASKED} AND NOT EXISTS ({PROCESSED}) AND NOT EXISTS ({AT_LIMIT}) {{unless_short}}
     ON CONFLICT (conversation_id, position) DO NOTHING
     RETURNING id
     """
 # Few prompts quote the bot, and PostgreSQL prepares for looking up whom it answered even where it does not look.
-_BEGIN = _BEGIN_WITH.format(prompt=":prompt_text, :source, :quote_length")
-_BEGIN_QUOTING_BOT = _BEGIN_WITH.format(prompt=f"{_PROMPT}, {_QUOTED}, {_QUOTE_LENGTH}")
+_AS_GIVEN = ":prompt_text, :source, :quote_length"
+_BEGIN = _BEGIN_WITH.format(prompt=_AS_GIVEN, unless_short="")
+_BEGIN_QUOTING_BOT = _BEGIN_WITH.format(prompt=f"{_PROMPT}, {_QUOTED}, {_QUOTE_LENGTH}", unless_short="")
+# Most prompts are in a conversation that is there, and within all quotas: they are begun by one statement.
+_BEGIN_AT_ONCE = _BEGIN_WITH.format(prompt=_AS_GIVEN, unless_short=f"AND NOT EXISTS ({SHORT})")
 _HERE = """
     SELECT id FROM stored_turns WHERE position = :position AND conversation_id = (
         SELECT id FROM conversations WHERE platform = :platform AND channel = :channel
@@ -109,7 +113,9 @@ class TurnStore(TurnReader):
         super().__init__(engine, clock, shards)
         self._quotas = quotas
 
-    async def begin(self, prompt: Prompt, hourly_limit: int | None = None) -> Attempt | QuotaExceeded | None:
+    async def begin(
+        self, prompt: Prompt, hourly_limit: int | None = None, least: LeastRequest = ANY_REQUEST
+    ) -> Attempt | QuotaExceeded | None:
         values: dict[str, Value] = {
             "platform": prompt.conversation.platform,
             "channel": prompt.conversation.channel,
@@ -128,13 +134,21 @@ class TurnStore(TurnReader):
         }
         mentions = keeping(prompt.message_id, prompt.names) if prompt.message_id and prompt.names else []
         pictures = keeping_pictures(_HERE, values, prompt.pictures) if prompt.pictures else []
+        locks = _locks(prompt)
+        if not values["own"]:
+            at_once: Statement = (_BEGIN_AT_ONCE, {**values, **self._quotas.need(prompt, least)})
+            begun, *_ = await self._engine.transaction(at_once, *mentions, *pictures, locks=locks)
+            if begun:
+                return Attempt(begun[0]["id"])
+        if used_up := await self._quotas.exceeded(prompt, least):
+            return used_up
         _, begun, at_limit, *_ = await self._engine.transaction(
             (_OPEN, values),
             (_BEGIN_QUOTING_BOT if values["own"] else _BEGIN, values),
             (_REFUSED, values),
             *mentions,
             *pictures,
-            locks=_locks(prompt),
+            locks=locks,
         )
         if begun:
             return Attempt(begun[0]["id"])

@@ -26,9 +26,9 @@ async def test_question_whose_commit_had_no_answer_is_answered_once(
 ) -> None:
     begin, lost = store.turns.begin, 1
 
-    async def beginning(prompt: Prompt, hourly_limit: int | None = None) -> Attempt | QuotaExceeded | None:
+    async def beginning(prompt: Prompt, *limits: Any) -> Attempt | QuotaExceeded | None:
         nonlocal lost
-        begun = await begin(prompt, hourly_limit)
+        begun = await begin(prompt, *limits)
         if lost:
             lost -= 1
             raise StoreError("may or may not have been made")

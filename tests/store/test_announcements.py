@@ -15,7 +15,7 @@ from bot.core.changes import Announcement, Change, Changes
 from bot.core.channel_settings import DEFAULTS
 from bot.core.quotas import Contended, Quota, QuotaExceeded, Quotas, Reservation, Usage
 from bot.core.turns import Attempt, Conversation, Outcome, Prompt, StopReason, TurnState
-from bot.core.usage import DAY
+from bot.core.usage import DAY, LeastRequest
 from bot.store import Store
 from bot.store.forgotten_use import HOUR, ForgottenUse
 from bot.store.postgresql import Listener, PostgreSQLEngine
@@ -136,7 +136,7 @@ async def test_forgotten_person_is_refused_everywhere_until_the_hour_and_the_day
             assert await store.quotas.questions_exceeded(ADA, 4) is None
             assert (await store.quotas.usage_today(ADA)).user == 2 * 250 + 60
             assert (await store.quotas.usage_today(BO)).user == 0
-            exceeded = await store.quotas.exceeded(Prompt(HERE, 9, "Why?", ADA), 30, 100, allowances)
+            exceeded = await store.quotas.exceeded(Prompt(HERE, 9, "Why?", ADA), LeastRequest(30, 100, allowances))
             assert exceeded is not None
             assert exceeded.quota is Quota.USER
         await first.engine.erase_deleted()

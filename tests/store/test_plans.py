@@ -12,6 +12,7 @@ import pytest
 
 from bot.core.quotas import Quotas, Reservation, Usage
 from bot.core.turns import Attempt, Outcome, Prompt, TurnState, UserName
+from bot.core.usage import LeastRequest
 from bot.store import Store
 from bot.store.postgresql import open_store
 from tests.places import on_discord
@@ -94,8 +95,9 @@ async def test_deletion_of_what_was_forgotten(postgresql_server: Server, explain
 async def turn(store: Store, number: int) -> None:
     here = on_discord(number % 7 * 20 + 1)
     prompt = Prompt(here, number, "Why?", BO, UserName("Bo", "bo"), GUILD, message_id=number)
-    assert await store.quotas.exceeded(prompt, 10, 10, PLENTY) is None
-    attempt = await store.turns.begin(prompt, 10_000)
+    least = LeastRequest(10, 10, PLENTY)
+    assert await store.quotas.exceeded(prompt, least) is None
+    attempt = await store.turns.begin(prompt, 10_000, least)
     assert isinstance(attempt, Attempt)
     assert await store.turns.of_attempt(attempt) is not None
     assert await store.notes.texts_of(BO, GUILD)

@@ -12,7 +12,7 @@ import pytest
 
 from bot.core.quotas import Contended, Quota, QuotaExceeded, Quotas, Reservation, Usage
 from bot.core.turns import Attempt, Conversation, Outcome, Prompt, TurnState, UserName
-from bot.core.usage import MICRO, Price, UsageRow, UsageToday, grouped
+from bot.core.usage import MICRO, LeastRequest, Price, UsageRow, UsageToday, grouped
 from bot.store import Store
 from bot.store.engine import Engine
 from bot.store.sqlite.engine import SQLiteEngine
@@ -121,7 +121,7 @@ async def test_budget_pays_for_as_much_of_a_reply_as_it_can(store: Store, path: 
             assert answer == QuotaExceeded(Quota.BUDGET, before + budget, until=MIDNIGHT)
             assert price.cost(Usage(1000, 100)) + 1 >= budget
             least = Prompt(HERE, 1000 + number, "Why?", 1, guild_id=9, message_id=1000 + number)
-            assert await store.quotas.exceeded(least, 1000, 100, allowances, price=price) == answer
+            assert await store.quotas.exceeded(least, LeastRequest(1000, 100, allowances, price)) == answer
         await close(store, attempt, Usage(1000, 0))
     assert_it_adds_up(path)
 
@@ -239,9 +239,7 @@ async def test_prompt_over_the_quota_is_refused_early(store: Store) -> None:
     async def left(tokens: int, person: int = 1, position: int = 2, where: Conversation = HERE) -> QuotaExceeded | None:
         return await store.quotas.exceeded(
             Prompt(where, position, "Why?", person, guild_id=9, message_id=message_id(where, position)),
-            tokens,
-            0,
-            allowances,
+            LeastRequest(tokens, 0, allowances),
         )
 
     assert await left(150) is None, "what is only reserved may come back"

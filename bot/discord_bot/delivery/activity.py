@@ -22,6 +22,11 @@ log = logging.getLogger(__name__)
 
 HOURGLASS_AFTER = 3.0
 """Seconds for which a prompt waits for its turn before it gets an hourglass."""
+TYPING_AFTER = 0.1
+"""Seconds that the model has for its first words before there is typing: nobody sees one that ends at once.
+
+It would also take Discord's time, and the bot's, as the model is asked.
+"""
 TYPING_INTERVAL = 8.0
 """Seconds from one typing request to the next.
 
@@ -102,21 +107,24 @@ class ReplyActivity:
             self._reactions.remove(prompt.channel.id, prompt.id, WAITING)
         # Discord stops showing typing at a new message, but not at an edit. So a reply that begins in messages which
         # are there already shows none: it would go on beyond the reply's end.
-        while not len(self._live.shown) and not self._live.lifecycle.visible.is_set():
+        pause = TYPING_AFTER
+        while not len(self._live.shown) and not await _set_within(pause, self._live.lifecycle.visible):
             await self._type()
-            await _set_within(TYPING_INTERVAL, self._live.lifecycle.visible)
+            pause = TYPING_INTERVAL
 
     async def _type(self) -> None:
         """Request typing as soon as there is room for it, unless the reply is visible by then."""
         while not self._live.lifecycle.visible.is_set():
-            with self._scheduler.best_effort("typing", self._channel.id) as has_room:
-                if has_room:
-                    try:
-                        with platform_errors():
-                            await self._channel.typing()
-                    except PlatformError as error:
-                        log.debug("could not show typing: %s", error)
-                    return
+            # Typing that comes after the message would go on beyond the reply's end.
+            if not self._live.is_calling:
+                with self._scheduler.best_effort("typing", self._channel.id) as has_room:
+                    if has_room:
+                        try:
+                            with platform_errors():
+                                await self._channel.typing()
+                        except PlatformError as error:
+                            log.debug("could not show typing: %s", error)
+                        return
             await _set_within(RETRY_AFTER, self._live.lifecycle.visible)
 
 

@@ -76,6 +76,8 @@ class LiveReply:
         """How many messages another text was given since the last call began. None: the text is the same."""
         self._backoff = BackOff()
         self.lifecycle = Lifecycle()
+        self.is_calling = False
+        """Whether one of its calls is under way."""
         self._action: Action | None = None
         """The next call, as far as it is known."""
         self._pending_since: float | None = None
@@ -173,6 +175,7 @@ class LiveReply:
     async def call(self) -> None:
         """Make the call that was prepared, and settle what follows from its result."""
         self._kept = None
+        self.is_calling = True
         try:
             await self._make(self._action)
         except Unavailable as error:
@@ -194,6 +197,8 @@ class LiveReply:
             # The defect may not strike with other text, and the end is not shown yet.
             self._try_later(Unavailable(repr(error)))
             return
+        finally:
+            self.is_calling = False
         self._backoff.succeeded()
         self._pending_since = _now()
         self._action = self._next_action()
