@@ -105,6 +105,8 @@ class Context:
         learned: TokenStatistics,
     ) -> None:
         self._learned = learned
+        self.bytes_per_token = learned.bytes_per_token or BYTES_PER_TOKEN
+        """The ratio of all estimates for this request."""
         share = system_share(budget if window is None else window, self.bytes_per_token)
         system = system_message(system_prompt, share, named=turn.author_name is not None, about_memory=about_memory)
         room = share - min(share, _size(system_prompt))
@@ -139,11 +141,6 @@ class Context:
         self._full = False
         self.unseen: Mapping[PictureProblem, Sequence[str]] = {}
         """The names of the prompt's pictures that the model is not sent, by reason."""
-
-    @property
-    def bytes_per_token(self) -> float:
-        """The ratio of all estimates for this request."""
-        return self._learned.bytes_per_token or BYTES_PER_TOKEN
 
     @property
     def _picture_ratio(self) -> float:
@@ -247,8 +244,10 @@ class Context:
         return [*self._head, *reversed(self._newest_first)]
 
     def _tokens(self, *messages: Message) -> int:
-        text = sum(tokens(message.content, self.bytes_per_token) for message in messages)
-        pictures = sum(message.picture_tokens for message in messages)
+        text = pictures = 0
+        for message in messages:
+            text += tokens(message.content, self.bytes_per_token)
+            pictures += message.picture_tokens
         return text + math.ceil(pictures * self._picture_ratio) if pictures else text
 
 
@@ -324,7 +323,7 @@ def _size(text: str) -> int:
 
 def _prompt(turn: Turn | EarlierTurn, *notes: str | None) -> Message:
     lines = (None if turn.author_name is None else f"[{turn.author_name}]", *notes, turn.prompt)
-    return Message("user", "\n".join(line for line in lines if line is not None))
+    return Message("user", "\n".join([line for line in lines if line is not None]))
 
 
 def _about(notes: Sequence[str], most: int) -> str | None:

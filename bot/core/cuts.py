@@ -16,8 +16,10 @@ _LONG_TOKEN = 16
 _SAME = 0.1
 """The part by which two counts may differ that are about the same. A server that drops whole messages does not fill its
 window to the last token."""
+_NOT_BLANK = bytes(set(range(256)) - set(b" \t\n\r\v\f\x1c\x1d\x1e\x1f\xc2\xe1\xe2\xe3"))
+"""The bytes of UTF-8 with which no white space begins."""
 _SEARCHED = 1_000_000
-"""Characters in which words are counted, which takes a few milliseconds."""
+"""Bytes in which words are counted, which takes a few milliseconds."""
 _CONVERSATIONS = 100
 """The number of conversations whose counts are kept."""
 
@@ -46,8 +48,9 @@ class CutDetector:
         if any(message.pictures for message in messages):
             # Their tokens come and go without any text.
             self._counts.pop(conversation, None)
-            return _words(messages) > tokens
-        size = sum(len(message.content.encode(errors="replace")) for message in messages)
+            return _has_more_words(_joined(messages), tokens)
+        text = _joined(messages)
+        size = len(text)
         now, before = _Count(size, tokens), self._counts.pop(conversation, None)
         about_the_same = before is not None and abs(tokens - before.tokens) <= _SAME * before.tokens
         self._counts[conversation] = before if before and about_the_same and before.size <= size else now
@@ -57,15 +60,15 @@ class CutDetector:
             growth = size - before.size
             if growth >= _GROWTH * before.size and growth > _LONG_TOKEN * max(_FEWEST, tokens - before.tokens):
                 return True
-        return _words(messages) > tokens
+        return _has_more_words(text, tokens)
 
 
-def _words(messages: Sequence[Message]) -> int:
-    """The words of the messages, or of their beginning if there is very much."""
-    words, left = 0, _SEARCHED
-    for message in messages:
-        words += len(message.content[:left].split())
-        left -= len(message.content)
-        if left <= 0:
-            break
-    return words
+def _joined(messages: Sequence[Message]) -> bytes:
+    return "\n".join([message.content for message in messages]).encode(errors="replace")
+
+
+def _has_more_words(text: bytes, most: int) -> bool:
+    """Whether a text, or its beginning if it is very long, has more than so many words."""
+    beginning = text[:_SEARCHED]
+    # Words are split only where there is blank enough for so many: that takes four times as long.
+    return len(beginning.translate(None, _NOT_BLANK)) >= most and len(beginning.decode(errors="ignore").split()) > most

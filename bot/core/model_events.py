@@ -21,7 +21,7 @@ class Message:
     @property
     def picture_tokens(self) -> int:
         """The estimated tokens of the pictures."""
-        return sum(each.tokens for each in self.pictures)
+        return sum(each.tokens for each in self.pictures) if self.pictures else 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,9 +45,10 @@ async def named_prompts(engine: Engine, rows: Rows) -> list[str]:
 
     They have names for the ids of those whom they mention, and no ids of files.
     """
-    mentioning = [row["id"] for row in rows if "⟦@" in row["prompt"]]
+    prompts = [row["prompt"] for row in rows]
+    mentioning = [row["id"] for row, prompt in zip(rows, prompts, strict=True) if "⟦@" in prompt]
     if not mentioning:
-        return [without_ids(row["prompt"]) for row in rows]
+        return list(map(without_ids, prompts))
     found = await engine.read(
         """
         SELECT turn_id, mentions.user_id, name

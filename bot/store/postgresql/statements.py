@@ -44,8 +44,8 @@ def storable(text: str) -> str:
 
 
 @lru_cache(maxsize=2048)
-def _translated(sql: str, types: Sequence[str]) -> tuple[str, Sequence[str]]:
-    """SQL with `$1` in place of `:name` or `?`, and the names of the parameters in their order.
+def _translated(sql: str, types: Sequence[str]) -> tuple[str, Sequence[tuple[str, str]]]:
+    """SQL with `$1` in place of `:name` or `?`, and the names of the parameters with their types, in their order.
 
     `types` are those of the parameters without a name.
     """
@@ -62,7 +62,7 @@ def _translated(sql: str, types: Sequence[str]) -> tuple[str, Sequence[str]]:
         place = places.setdefault(token["name"], len(places) + 1)
         return f"${place}::{_type_of(token['name'])}"
 
-    return _TOKEN.sub(replaced, sql), tuple(places)
+    return _TOKEN.sub(replaced, sql), tuple((name, _type_of(name)) for name in places)
 
 
 def _type_of(name: str) -> str:
@@ -76,7 +76,7 @@ def bound(sql: str, values: Values) -> Bound:
     """
     if isinstance(values, Mapping):
         text, names = _translated(sql, ())
-        return text, [_bindable(name, _type_of(name), values[name]) for name in names]
+        return text, [_bindable(name, sql_type, values[name]) for name, sql_type in names]
     types = tuple("text" if isinstance(value, str) else "bigint" for value in values)
     text, _ = _translated(sql, types)
     return text, [_bindable("?", sql_type, value) for sql_type, value in zip(types, values, strict=True)]
