@@ -79,6 +79,20 @@ async def test_typing_shows_until_the_first_text(world: World) -> None:
     assert len(discord.calls("POST", "/channels/{channel_id}/typing")) == 1
 
 
+async def test_quick_reply_shows_no_typing(world: World) -> None:
+    """Neither does one whose message is on its way: typing that came after it would go on for ten seconds."""
+    discord = world.discord
+    world.model.script.append(Reply("Hello.", first_token_after=0.05))
+    await world.ask("hello")
+    await world.reply(discord.general)
+    slow = discord.faults.add(Slow(3), method="POST", route="/channels/{channel_id}/messages")
+    await world.ask("hello again")
+    await world.reply(discord.general, count=2)
+    await world.idle()
+    assert slow.hits
+    assert discord.calls("POST", "/channels/{channel_id}/typing") == []
+
+
 async def test_slow_typing_does_not_delay_the_reply(world: World) -> None:
     discord, thought = world.discord, asyncio.Event()
     slow = discord.faults.add(Slow(3600), route="/channels/{channel_id}/typing")

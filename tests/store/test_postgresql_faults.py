@@ -208,6 +208,9 @@ async def test_answers_of_a_transaction_are_known_before_it_is_committed(
     try:
         writing = asyncio.create_task(note(distant, "a"))
         await until(lambda: bool(postgresql_server.execute(held)))
+        # The answers have left the server, and are still to be passed on and read.
+        for _ in range(10):
+            await asyncio.sleep(0.01)
         for connection in proxy.served:
             connection.cancel()
     finally:
