@@ -82,6 +82,8 @@ async def test_typing_shows_until_the_first_text(world: World) -> None:
 async def test_quick_reply_shows_no_typing(world: World) -> None:
     """Neither does one whose message is on its way: typing that came after it would go on for ten seconds."""
     discord = world.discord
+    # There is room for typing, after the calls of the start.
+    await asyncio.sleep(1)
     world.model.script.append(Reply("Hello.", first_token_after=0.05))
     await world.ask("hello")
     await world.reply(discord.general)
