@@ -249,6 +249,16 @@ async def test_prompt_over_the_quota_is_refused_early(store: Store) -> None:
     assert await left(101, position=1) is None, "the event of one that was taken"
     assert await left(101, position=1, where=TERMINAL) == used_up
 
+    async def begun(tokens: int, position: int = 2) -> Attempt | QuotaExceeded | None:
+        prompt = Prompt(HERE, position, "Why?", 1, guild_id=9, message_id=message_id(HERE, position))
+        return await store.turns.begin(prompt, None, LeastRequest(tokens, 0, allowances))
+
+    assert await begun(101) == used_up
+    assert await begun(101, position=1) is None, "the event of one that was taken"
+    assert isinstance(await begun(100), Attempt)
+    assert await reserve(store, Attempt(2), replace(allowances, daily_tokens_per_user=None))
+    assert isinstance(await begun(100, position=3), Attempt), "what is only reserved may come back"
+
 
 async def test_charge_is_never_a_credit(store: Store, path: Path) -> None:
     attempt = await ask(store, 1)
