@@ -23,9 +23,9 @@ log = logging.getLogger(__name__)
 HOURGLASS_AFTER = 3.0
 """Seconds for which a prompt waits for its turn before it gets an hourglass."""
 TYPING_AFTER = 0.1
-"""Seconds that the model has for its first words before there is typing: nobody sees one that ends at once.
+"""Seconds that the model has for its first words before there is typing.
 
-It would also take Discord's time, and the bot's, as the model is asked.
+Whoever is answered within these has no use for it. It would be one more call, made as the model is being asked.
 """
 TYPING_INTERVAL = 8.0
 """Seconds from one typing request to the next.
