@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import repeat
+from itertools import chain, repeat
 
 import discord
 
@@ -35,10 +35,13 @@ from bot.texts import small_print
 
 log = logging.getLogger(__name__)
 
-_RETRY_DELAY = 60.0
-"""Seconds until the recovery of a turn is tried again after Discord or the database failed."""
 _SHORT_DELAYS = (1.0, 5.0, 20.0)
-"""Seconds between the tries to begin another attempt while the database fails, before people are told."""
+"""Seconds between the first tries to recover a turn while Discord or the database fails.
+
+Where it is another attempt that the database does not take, people are told after these.
+"""
+_RETRY_DELAY = 60.0
+"""Seconds between the tries after those."""
 _MAX_TRIES = 2
 """Attempts at a turn until a user has to press Retry: the turn itself may have ended the process."""
 
@@ -81,7 +84,7 @@ class Recovery:
             try:
                 await retrying(
                     partial(self._recover, turn),
-                    repeat(_RETRY_DELAY),
+                    chain(_SHORT_DELAYS, repeat(_RETRY_DELAY)),
                     on=(Unavailable, StoreError),
                     log_retry=partial(_log_retry, turn),
                 )

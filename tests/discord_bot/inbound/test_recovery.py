@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from bot.core.access import AccessSettings, Servers
+from bot.core.errors import StoreError
 from bot.core.records import Ping, SentPart
 from bot.core.turns import Attempt, Outcome, TurnState
 from bot.discord_bot.client import ParleyClient
@@ -414,6 +415,26 @@ async def test_what_a_start_does_is_done_once_the_database_works(
             read = world.store.engine.read
             await until(lambda: read("SELECT 1 FROM conversations WHERE left_at IS NOT NULL"), [])
             await until(lambda: read("SELECT 1 FROM clock"))
+
+
+async def test_reply_is_whole_soon_after_the_database_failed_once(
+    discord: DiscordStandin, model: ModelStandin, start: Start, file: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await leave(discord, file, "Half of it")
+    model.default = Reply("The whole answer.")
+    sent = DeliveryStore.sent
+    failed_at: list[float] = []
+
+    async def failing(store: DeliveryStore, turn_id: int) -> list[SentPart]:
+        if not failed_at:
+            failed_at.append(time.monotonic())
+            raise StoreError("away for a moment")
+        return await sent(store, turn_id)
+
+    monkeypatch.setattr(DeliveryStore, "sent", failing)
+    async with start():
+        await discord.wait_for(lambda: shown(discord) == ["The whole answer."])
+        assert time.monotonic() - failed_at[0] < 10
 
 
 @pytest.mark.parametrize("end", [None, TurnState.COMPLETE], ids=["broken off", "ended"])
