@@ -17,7 +17,7 @@ from bot.core.turns import (
     TurnState,
 )
 from bot.core.usage import ANY_REQUEST, LeastRequest
-from bot.store.engine import Engine, Lock, Statement, Value
+from bot.store.engine import Engine, Lock, Value
 from bot.store.files import prompt_in, with_files_of
 from bot.store.hourly_questions import AT_LIMIT, exceeded_questions
 from bot.store.names import keeping
@@ -41,22 +41,22 @@ _NOBODYS = f"(:own = 1 AND NOT EXISTS ({_ASKER}))"
 _PROMPT = f"CASE WHEN {_NOBODYS} THEN :unquoted ELSE :prompt_text END"
 _QUOTED = f"CASE WHEN :own = 1 THEN ({_ASKER}) ELSE :source END"
 _QUOTE_LENGTH = f"CASE WHEN {_NOBODYS} THEN 0 ELSE :quote_length END"
-_AS_ASKED = """
-    platform = :platform AND channel = :channel
-    AND coalesce(parent_channel, '') = coalesce(:parent, parent_channel, '')
-    AND coalesce(asked_in, '') = coalesce(:asked_in, asked_in, '')
-    """
-_OPEN = f"""
+_OPEN_UNLESS = f"""
     INSERT INTO conversations (platform, channel, guild_id, origin_turn_id, parent_channel, asked_in, used_at)
     SELECT :platform, :channel, :guild,
         (SELECT turns.id FROM messages JOIN turns ON turns.id = turn_id WHERE messages.message_id = :origin),
         :parent, :asked_in, :now
-    WHERE NOT EXISTS (SELECT 1 FROM conversations WHERE {_AS_ASKED}) AND NOT EXISTS ({AT_LIMIT})
+    WHERE NOT EXISTS (
+        SELECT 1 FROM conversations
+        WHERE platform = :platform AND channel = :channel
+          AND coalesce(parent_channel, '') = coalesce(:parent, parent_channel, '')
+          AND coalesce(asked_in, '') = coalesce(:asked_in, asked_in, '')
+    ) AND NOT EXISTS ({AT_LIMIT}) {{refused}}
     ON CONFLICT (platform, channel) DO UPDATE
     SET parent_channel = coalesce(excluded.parent_channel, conversations.parent_channel),
         asked_in = coalesce(excluded.asked_in, conversations.asked_in)
     """
-_BEGIN_WITH = f"""
+_BEGIN_UNLESS = f"""
     INSERT INTO stored_turns (
         conversation_id, position, message_id, target_id, user_id, display_name, user_name,
         prompt, quoted_id, quote_length, created_at, reads_history
@@ -64,16 +64,19 @@ _BEGIN_WITH = f"""
     SELECT id, :position, :message_id, :target_id, :user_id, :display_name, :user_name,
         {{prompt}}, :now, :reads_history
     FROM conversations
-    WHERE {_AS_ASKED} AND NOT EXISTS ({PROCESSED}) AND NOT EXISTS ({AT_LIMIT}) {{unless_short}}
+    WHERE platform = :platform AND channel = :channel
+      AND NOT EXISTS ({PROCESSED}) AND NOT EXISTS ({AT_LIMIT}) {{refused}}
     ON CONFLICT (conversation_id, position) DO NOTHING
     RETURNING id
     """
+_UNLESS_SHORT = f"AND NOT EXISTS ({SHORT})"
+_OPEN = _OPEN_UNLESS.format(refused="")
+_OPEN_WITHIN_QUOTAS = _OPEN_UNLESS.format(refused=_UNLESS_SHORT)
 # Few prompts quote the bot, and PostgreSQL prepares for looking up whom it answered even where it does not look.
 _AS_GIVEN = ":prompt_text, :source, :quote_length"
-_BEGIN = _BEGIN_WITH.format(prompt=_AS_GIVEN, unless_short="")
-_BEGIN_QUOTING_BOT = _BEGIN_WITH.format(prompt=f"{_PROMPT}, {_QUOTED}, {_QUOTE_LENGTH}", unless_short="")
-# Most prompts are in a conversation that is there, and within all quotas: they are begun by one statement.
-_BEGIN_AT_ONCE = _BEGIN_WITH.format(prompt=_AS_GIVEN, unless_short=f"AND NOT EXISTS ({SHORT})")
+_BEGIN = _BEGIN_UNLESS.format(prompt=_AS_GIVEN, refused="")
+_BEGIN_WITHIN_QUOTAS = _BEGIN_UNLESS.format(prompt=_AS_GIVEN, refused=_UNLESS_SHORT)
+_BEGIN_QUOTING_BOT = _BEGIN_UNLESS.format(prompt=f"{_PROMPT}, {_QUOTED}, {_QUOTE_LENGTH}", refused="")
 _HERE = """
     SELECT id FROM stored_turns WHERE position = :position AND conversation_id = (
         SELECT id FROM conversations WHERE platform = :platform AND channel = :channel
@@ -136,8 +139,10 @@ class TurnStore(TurnReader):
         pictures = keeping_pictures(_HERE, values, prompt.pictures) if prompt.pictures else []
         locks = _locks(prompt)
         if not values["own"]:
-            at_once: Statement = (_BEGIN_AT_ONCE, {**values, **self._quotas.need(prompt, least)})
-            begun, *_ = await self._engine.transaction(at_once, *mentions, *pictures, locks=locks)
+            needed = {**values, **self._quotas.need(prompt, least)}
+            _, begun, *_ = await self._engine.transaction(
+                (_OPEN_WITHIN_QUOTAS, needed), (_BEGIN_WITHIN_QUOTAS, needed), *mentions, *pictures, locks=locks
+            )
             if begun:
                 return Attempt(begun[0]["id"])
         if used_up := await self._quotas.exceeded(prompt, least):

@@ -458,6 +458,22 @@ async def test_forgotten_prompt_counts_for_its_own_hour(store: Store, clock: Clo
     assert refused == QuotaExceeded(Quota.QUESTIONS, 3, until=first + 600 + 3600)
 
 
+@pytest.mark.sqlite("transactions on several connections of a server come in any order")
+async def test_prompts_at_once_are_begun_in_their_order(store: Store) -> None:
+    """Also where the conversation begins with them, however closely they follow each other."""
+    least = LeastRequest(100, 100, PLENTY)
+    for turns_of_the_loop in range(40):
+        here, person = on_discord(1000 + turns_of_the_loop), 1000 + turns_of_the_loop
+        beginning = []
+        for number in range(1, 5):
+            prompt = Prompt(here, number, "Why?", person, message_id=1000 * number + turns_of_the_loop)
+            beginning.append(asyncio.create_task(store.turns.begin(prompt, 2, least)))
+            for _ in range(turns_of_the_loop):
+                await asyncio.sleep(0)
+        begun = [isinstance(await each, Attempt) for each in beginning]
+        assert begun == [True, True, False, False]
+
+
 async def test_concurrent_prompts_respect_the_hourly_limit(store: Store) -> None:
     prompts = [Prompt(on_discord(n), n, "Why?", 1, message_id=n) for n in range(1, 51)]
     begun = await asyncio.gather(*(store.turns.begin(prompt, 20) for prompt in prompts))
