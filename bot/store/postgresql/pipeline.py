@@ -159,7 +159,9 @@ class Pipeline:
             known = self._statements[sql] = _Statement()
         known.uses += 1
         parameters = [value if value is None or isinstance(value, bytes) else str(value).encode() for value in values]
-        formats = [pq.Format.BINARY if isinstance(value, bytes) else pq.Format.TEXT for value in values]
+        formats = None
+        if bytes in map(type, values):
+            formats = [pq.Format.BINARY if isinstance(value, bytes) else pq.Format.TEXT for value in values]
         name, is_new = known.name, False
         if not name and known.uses >= _PREPARED_AT and self._prepared < _MOST_PREPARED:
             self._prepared += 1

@@ -40,7 +40,7 @@ _OTHERS: dict[str, type | tuple[type, ...]] = {"bytea": bytes, "double precision
 
 def storable(text: str) -> str:
     """A lone surrogate and a NUL, of which PostgreSQL's texts hold neither, become U+FFFD."""
-    return _SURROGATE_OR_NUL.sub("\ufffd", text)
+    return text if text.isascii() and "\0" not in text else _SURROGATE_OR_NUL.sub("\ufffd", text)
 
 
 @lru_cache(maxsize=2048)
@@ -83,12 +83,14 @@ def bound(sql: str, values: Values) -> Bound:
 
 
 def _bindable(name: str, sql_type: str, value: Value) -> Value:
+    if value is None or (type(value) is int and sql_type == "bigint"):
+        return value
     if isinstance(value, str):
         if sql_type != "text":
             raise TypeError(f"{name} is a text, and not among the parameters that are")
         return storable(str(value))
     if isinstance(value, int) and sql_type == "bigint":
         return int(value)
-    if value is None or isinstance(value, _OTHERS.get(sql_type, ())):
+    if isinstance(value, _OTHERS.get(sql_type, ())):
         return value
     raise TypeError(f"{name} is no {sql_type}")
