@@ -6,13 +6,16 @@ import asyncio
 import math
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from bot.core import context
 from bot.core.log_entries import TurnLogEntry
 from bot.core.model_events import Message, TokenStatistics
 from bot.core.quotas import Usage
 from bot.core.turns import Attempt, Ending, FailureReason, Outcome, Prompt, StopReason, TurnState
+
+if TYPE_CHECKING:
+    from bot.core.requests import OnRecord
 
 _Result = TypeVar("_Result")
 
@@ -178,6 +181,8 @@ class ActiveAttempt:
         """Shows people that their question is being worked on, before work that takes long."""
         self.new_statistics: tuple[str, TokenStatistics] | None = None
         """The token statistics that the attempt's requests have shown, with the model's key."""
+        self.read_ahead: asyncio.Task[OnRecord] | None = None
+        """What is on record for its first request, but for its turn, if that is being read since it began."""
         self.tokens = TokenCounter()
         self.clock = AttemptClock()
         self._reading: asyncio.Task[Outcome] | None = None

@@ -13,7 +13,7 @@ from functools import partial
 from bot.core import context
 from bot.core.attempt import ActiveAttempt, TokenCounter
 from bot.core.counted_model import CountedModel
-from bot.core.errors import ContextTooLong, EmptyStream, PicturesRefused
+from bot.core.errors import ContextTooLong, EmptyStream, PicturesRefused, StoreError
 from bot.core.fallback import FailingModels, may_be_replaced
 from bot.core.generation_settings import GenerationSettings
 from bot.core.hearing import Hearing
@@ -28,7 +28,7 @@ from bot.core.quotas import Usage
 from bot.core.recent import RecentMessages
 from bot.core.reply_reader import ReplyReader
 from bot.core.requests import Asking, OnRecord, Request
-from bot.core.turns import Conversation, FailureReason, Outcome, Prompt, StopReason, TurnState
+from bot.core.turns import Attempt, Conversation, FailureReason, Outcome, Prompt, StopReason, Turn, TurnState
 from bot.core.usage import ANY_REQUEST, LeastRequest
 from bot.core.window import Room
 
@@ -138,16 +138,41 @@ class ReplyGenerator:
         described = self._settings.servers.described(fallback)
         return replace(await self._ask(running, sink, fallback, system_prompt, described=described), replaced=outcome)
 
+    def read_ahead(self, prompt: Prompt) -> asyncio.Task[OnRecord]:
+        """Read what is on record for a prompt, as it begins. It has no turn yet, and may have no conversation."""
+        reading = asyncio.create_task(self._read(prompt, None))
+        # Whoever is refused does not ask for it.
+        reading.add_done_callback(lambda task: task.cancelled() or task.exception())
+        return reading
+
     async def _find(self, running: ActiveAttempt) -> OnRecord:
-        """What is on record for an attempt, read at once: each read waits for a database server. Raises StoreError."""
-        behaviour, turn, statistics, stored = await self._outages.during(
-            running,
-            lambda: asyncio.gather(
-                self._store.personas.settings_of(running.prompt.conversation),
-                self._store.turns.of_attempt(running.attempt),
-                self._store.token_statistics.of_all(),
-                self._preparer.read(running, self._settings.context_tokens),
-            ),
+        """What is on record for an attempt. Raises StoreError."""
+        found = await self._found_ahead(running)
+        if found is None:
+            found = await self._outages.during(running, partial(self._read, running.prompt, running.attempt))
+        return found
+
+    async def _found_ahead(self, running: ActiveAttempt) -> OnRecord | None:
+        """What was read as the attempt began, if it is new, with its turn. None: it is to be read."""
+        reading, running.read_ahead = running.read_ahead, None
+        if reading is None:
+            return None
+        try:
+            turn, found = await asyncio.gather(self._store.turns.of_attempt(running.attempt), reading)
+        except StoreError:
+            return None
+        window = found.stored.window
+        # Where there was nothing, the conversation may have been opened since, on a turn elsewhere.
+        is_something = bool(window.turns or window.running)
+        return replace(found, turn=turn) if is_something and not is_old(found.stored) else None
+
+    async def _read(self, prompt: Prompt, attempt: Attempt | None) -> OnRecord:
+        # At once: each read waits for a database server.
+        behaviour, turn, statistics, stored = await asyncio.gather(
+            self._store.personas.settings_of(prompt.conversation),
+            _no_turn() if attempt is None else self._store.turns.of_attempt(attempt),
+            self._store.token_statistics.of_all(),
+            self._preparer.read(prompt, attempt.turn_id if attempt else None, self._settings.context_tokens),
         )
         return OnRecord(behaviour, turn, statistics, stored)
 
@@ -370,3 +395,7 @@ class ReplyGenerator:
     @property
     def _minimum(self) -> int:
         return min(MINIMUM_REPLY_TOKENS, self._settings.reply_tokens)
+
+
+async def _no_turn() -> Turn | None:
+    return None

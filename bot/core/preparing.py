@@ -19,7 +19,7 @@ from bot.core.protocols import Store
 from bot.core.quotas import Contended, QuotaExceeded, Quotas, Reservation, Usage
 from bot.core.requests import Asking, Request, Stored
 from bot.core.summaries import NO_SUMMARIES, WindowSummaries
-from bot.core.turns import Conversation, FailureReason, Outcome, StopReason, TurnState
+from bot.core.turns import Conversation, FailureReason, Outcome, Prompt, StopReason, TurnState
 from bot.core.usage import Prices
 from bot.core.window import Room
 
@@ -215,24 +215,27 @@ class RequestPreparer:
         found = bounded(self._pictures.found((*sent_earlier, *sent_own)), sent_earlier, sent_own)
         fitting.show({**left_out, **found}, PictureProblem.UNAVAILABLE)
 
-    async def read(self, running: ActiveAttempt, budget: int) -> Stored:
-        """What is on record for a context of about so many tokens. Raises StoreError."""
+    async def read(self, prompt: Prompt, turn_id: int | None, budget: int) -> Stored:
+        """What is on record for a context of about so many tokens. Without a turn, the prompt begins only now.
+
+        Raises StoreError.
+        """
         # The context includes the text so far of other people's running replies, so the store needs it.
-        await self._save(running.prompt.conversation)
-        turn_id, prompt, read_at = running.attempt.turn_id, running.prompt, _now()
+        await self._save(prompt.conversation)
+        windows, read_at = self._store.windows, _now()
         most_turns = min(max(PAGE_SIZE, budget // TYPICAL_TURN_TOKENS), MAX_PAGE_SIZE)
         # At once: each waits for a database server.
         window, notes, summaries = await asyncio.gather(
-            self._store.windows.earlier(turn_id, None, most_turns),
+            windows.ahead(prompt, most_turns) if turn_id is None else windows.earlier(turn_id, None, most_turns),
             self._store.notes.texts_of(prompt.user_id, prompt.guild_id),
-            self._summaries_before(turn_id, None),
+            self._summaries_ahead(prompt) if turn_id is None else self._summaries_before(turn_id, None),
         )
         return Stored(window, most_turns, notes, summaries, read_at)
 
     async def _collected(self, asking: Asking, budget: int, window: int) -> tuple[int, Context]:
         """The number with which the window begins, and the context of the turns from there on that fit."""
         turn = asking.turn
-        stored = asking.stored or await self.read(asking.running, budget)
+        stored = asking.stored or await self.read(asking.running.prompt, turn.id, budget)
         asking.stored = None
         first, summaries, limit = stored.window, stored.summaries, stored.most_turns
         page = first
@@ -262,6 +265,9 @@ class RequestPreparer:
 
     async def _summaries_before(self, turn_id: int, begins: int | None) -> WindowSummaries:
         return NO_SUMMARIES if self._summaries_due is None else await self._store.summaries.in_context(turn_id, begins)
+
+    async def _summaries_ahead(self, prompt: Prompt) -> WindowSummaries:
+        return NO_SUMMARIES if self._summaries_due is None else await self._store.summaries.ahead(prompt)
 
 
 def is_old(stored: Stored) -> bool:

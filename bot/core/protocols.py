@@ -171,6 +171,10 @@ class WindowStore(Protocol):
         """
         ...
 
+    async def ahead(self, prompt: Prompt, limit: int) -> ContextPage:
+        """What `earlier` would list first for a turn of this prompt, if it began now."""
+        ...
+
     async def move(self, turn_id: int, begins: int, to: int, *, summarized: bool = False) -> bool:
         """Commit that what is sent of a turn's conversation begins with the number `to`, and no longer with `begins`.
 
@@ -189,6 +193,10 @@ class SummaryStore(Protocol):
         None: before the window. There are none for a turn that has left the window itself, or if somebody who asked for
         the turn may not read the history.
         """
+        ...
+
+    async def ahead(self, prompt: Prompt) -> WindowSummaries:
+        """The summaries before the window, as `in_context` would have them for a turn of this prompt."""
         ...
 
     async def plan(self, turn_id: int, begins: int, ends: int) -> None:

@@ -193,12 +193,19 @@ class ConversationService:
                 used_up = await self._in_time(partial(self._quota_exceeded, prompt))
                 used_up = used_up or await self._in_time(partial(self._questions_exceeded, prompt.user_id))
                 prompt = prompt if used_up else await self._in_time(partial(settle, prompt))
+            mark, reading = self.forgetting.mark, None
+            if turn_has_come.is_set() and settle is None and mark is not None:
+                # At once: each waits for a database server.
+                reading = self._generator.read_ahead(prompt)
             attempt = used_up or await self._begin(prompt)
             if attempt is None:
                 return None
             if isinstance(attempt, QuotaExceeded):
                 raise OverQuota(attempt)
-            return await self._run(ActiveAttempt(prompt, attempt), turn_has_come, open_sink, complete)
+            running = ActiveAttempt(prompt, attempt)
+            if mark == self.forgetting.mark:
+                running.read_ahead = reading
+            return await self._run(running, turn_has_come, open_sink, complete)
 
     @property
     def hears(self) -> bool:

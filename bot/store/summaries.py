@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Collection
 
-from bot.core.summaries import TITLE, Block, RememberedSummaries, Summary, SummaryJob, WindowSummaries
-from bot.core.turns import Conversation, EarlierTurn
-from bot.store.engine import Lock, Row, Statement, Value
+from bot.core.summaries import NO_SUMMARIES, TITLE, Block, RememberedSummaries, Summary, SummaryJob, WindowSummaries
+from bot.core.turns import Conversation, EarlierTurn, Prompt
+from bot.store.engine import Lock, Row, Rows, Statement, Value
 from bot.store.names import named_prompts
 from bot.store.part import Part
 from bot.store.rows import RUNNING, conversation_of, name_of
@@ -43,13 +43,18 @@ _WALK = f"""
         WHERE steps < {MOST_SHOWN}
     )
     """
+_OF_TURN = """
+    SELECT conversation_id, coalesce(:begins, window_begins) AS begins
+    FROM turns JOIN conversations ON conversations.id = conversation_id
+    WHERE turns.id = :turn AND (number IS NULL OR number > window_begins)
+      AND (SELECT reads_history FROM stored_turns WHERE stored_turns.id = turns.id) = 1
+    """
+_OF_PROMPT = """
+    SELECT id AS conversation_id, window_begins AS begins FROM conversations
+    WHERE platform = :platform AND channel = :channel AND :reads_history = 1
+    """
 _SHOWN = f"""
-    WITH RECURSIVE this AS (
-        SELECT conversation_id, coalesce(:begins, window_begins) AS begins
-        FROM turns JOIN conversations ON conversations.id = conversation_id
-        WHERE turns.id = :turn AND (number IS NULL OR number > window_begins)
-          AND (SELECT reads_history FROM stored_turns WHERE stored_turns.id = turns.id) = 1
-    ), {_WALK}
+    WITH RECURSIVE this AS ({{this}}), {_WALK}
     SELECT since, until, text, below, (
         SELECT ends FROM stored_summaries AS planned
         WHERE steps = 0 AND planned.conversation_id = (SELECT conversation_id FROM this) AND level = 1
@@ -58,6 +63,7 @@ _SHOWN = f"""
     FROM walk LEFT JOIN stored_summaries ON stored_summaries.id = walk.id
     ORDER BY steps
     """
+_SHOWN_TO_TURN, _SHOWN_TO_PROMPT = _SHOWN.format(this=_OF_TURN), _SHOWN.format(this=_OF_PROMPT)
 _COVERED = """
     coalesce(
         (
@@ -184,11 +190,16 @@ class SummaryStore(Part):
     """The summaries of all conversations. Those of a forgotten conversation or turn are out of reach with it."""
 
     async def in_context(self, turn_id: int, begins: int | None) -> WindowSummaries:
-        rows = await self._engine.read(_SHOWN, turn=turn_id, begins=begins)
-        if not rows:
-            return WindowSummaries((), None)
-        seed, *shown = rows
-        return WindowSummaries([_summary(row) for row in shown], seed["planned"], seed["below"])
+        return _shown(await self._engine.read(_SHOWN_TO_TURN, turn=turn_id, begins=begins))
+
+    async def ahead(self, prompt: Prompt) -> WindowSummaries:
+        rows = await self._engine.read(
+            _SHOWN_TO_PROMPT,
+            platform=prompt.conversation.platform,
+            channel=prompt.conversation.channel,
+            reads_history=prompt.reads_history,
+        )
+        return _shown(rows)
 
     async def plan(self, turn_id: int, begins: int, ends: int) -> None:
         values: dict[str, Value] = {"turn": turn_id, "begins": begins, "now_begins": begins, "to": ends}
@@ -405,6 +416,13 @@ def _values(job: SummaryJob) -> dict[str, Value]:
         "begins": job.begins,
         "ends": job.ends,
     }
+
+
+def _shown(rows: Rows) -> WindowSummaries:
+    if not rows:
+        return NO_SUMMARIES
+    seed, *shown = rows
+    return WindowSummaries([_summary(row) for row in shown], seed["planned"], seed["below"])
 
 
 def _summary(row: Row) -> Summary:

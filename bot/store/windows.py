@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from bot.core.turns import ContextPage, EarlierTurn, UserName
-from bot.store.engine import Lock, Value
+from bot.core.turns import ContextPage, EarlierTurn, Prompt, UserName
+from bot.store.engine import Lock, Rows, Value
 from bot.store.names import named_prompts
 from bot.store.part import Part
 from bot.store.pictures import pictures_of
@@ -14,16 +14,22 @@ _EARLIER = "display_name, user_name, prompt, reply, state = 'complete' AND failu
 _READABLE = """
     ((SELECT reads_history FROM this) = 1 OR coalesce(user_id, 0) = (SELECT coalesce(user_id, 0) FROM this))
     """
+_OF_TURN = """
+    SELECT conversation_id, position, user_id, origin_turn_id, window_begins,
+        coalesce(min(number, :before), number, :before, 9223372036854775807) AS below,
+        CASE WHEN number <= window_begins THEN 0 ELSE window_begins END AS since,
+        (SELECT reads_history FROM stored_turns WHERE stored_turns.id = turns.id) AS reads_history
+    FROM turns JOIN conversations ON conversations.id = conversation_id WHERE turns.id = :turn
+    """
+_OF_PROMPT = """
+    SELECT id AS conversation_id, :position AS position, :user_id AS user_id, origin_turn_id, window_begins,
+        coalesce(:before, 9223372036854775807) AS below, window_begins AS since, :reads_history AS reads_history
+    FROM conversations WHERE platform = :platform AND channel = :channel
+    """
 # A turn that is tried again keeps its number, but is beside the others until it ends. The turn that a thread was opened
 # on has the number 0 there.
 _CONTEXT = f"""
-    WITH this AS (
-        SELECT conversation_id, position, user_id, origin_turn_id, window_begins,
-            coalesce(min(number, :before), number, :before, 9223372036854775807) AS below,
-            CASE WHEN number <= window_begins THEN 0 ELSE window_begins END AS since,
-            (SELECT reads_history FROM stored_turns WHERE stored_turns.id = turns.id) AS reads_history
-        FROM turns JOIN conversations ON conversations.id = conversation_id WHERE turns.id = :turn
-    )
+    WITH this AS ({{this}})
     SELECT id, NULL AS number, (SELECT window_begins FROM this) AS begins, {_EARLIER}
     FROM turns
     WHERE :before IS NULL AND reply <> '' AND {_READABLE} AND id IN (
@@ -49,13 +55,29 @@ _CONTEXT = f"""
     ) AS ended
     ORDER BY number DESC, id DESC
     """
+_CONTEXT_OF_TURN, _CONTEXT_OF_PROMPT = _CONTEXT.format(this=_OF_TURN), _CONTEXT.format(this=_OF_PROMPT)
 
 
 class WindowStore(Part):
     """The windows of all conversations: what of each is sent with a question."""
 
     async def earlier(self, turn_id: int, before: int | None, limit: int) -> ContextPage:
-        rows = await self._engine.read(_CONTEXT, turn=turn_id, before=before, limit=limit)
+        return await self._page(await self._engine.read(_CONTEXT_OF_TURN, turn=turn_id, before=before, limit=limit))
+
+    async def ahead(self, prompt: Prompt, limit: int) -> ContextPage:
+        rows = await self._engine.read(
+            _CONTEXT_OF_PROMPT,
+            platform=prompt.conversation.platform,
+            channel=prompt.conversation.channel,
+            position=prompt.position,
+            user_id=prompt.user_id,
+            reads_history=prompt.reads_history,
+            before=None,
+            limit=limit,
+        )
+        return await self._page(rows)
+
+    async def _page(self, rows: Rows) -> ContextPage:
         prompts = await named_prompts(self._engine, rows)
         pictures = await pictures_of(self._engine, rows, prompts)
         turns = [

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
+from typing import Any
+
 import pytest
 
 from bot.core import context
 from bot.core.errors import ModelError
-from bot.core.quotas import Usage
-from bot.core.turns import Attempt, FailureReason, Outcome, Prompt, TurnState
+from bot.core.quotas import QuotaExceeded, Usage
+from bot.core.turns import Attempt, ContextPage, Conversation, FailureReason, Outcome, Prompt, TurnState
 from tests.talking import HERE, Talk
+from tests.waiting import PATIENCE
 
 
 @pytest.mark.parametrize(
@@ -72,3 +77,58 @@ async def test_token_estimate_learns_from_usage(talk: Talk) -> None:
     learned = await talk.store.token_statistics.of("m")
     assert learned.bytes_per_token is not None
     assert learned.bytes_per_token < 3, "it counted two bytes a token"
+
+
+@pytest.mark.parametrize("begins_before", [False, True], ids=["meanwhile", "from before to meanwhile"])
+async def test_nothing_is_sent_that_is_forgotten_as_a_question_begins(
+    talk: Talk, monkeypatch: pytest.MonkeyPatch, begins_before: bool
+) -> None:
+    await talk.say("The code is 1234.")
+    begin, forget = talk.store.turns.begin, talk.store.retention.forget_conversation
+    read, is_read = talk.store.windows.ahead, asyncio.Event()
+    may_forget, is_forgotten = asyncio.Event(), asyncio.Event()
+
+    async def reading(prompt: Prompt, limit: int) -> ContextPage:
+        page = await read(prompt, limit)
+        is_read.set()
+        return page
+
+    async def forgetting(conversation: Conversation) -> set[int]:
+        await may_forget.wait()
+        forgotten = await forget(conversation)
+        is_forgotten.set()
+        return forgotten
+
+    async def beginning(*arguments: Any) -> Attempt | QuotaExceeded | None:
+        nonlocal reset
+        with suppress(TimeoutError):
+            async with asyncio.timeout(0.05 if begins_before else PATIENCE):
+                await is_read.wait()
+        reset = reset or asyncio.create_task(talk.core.forgetting.forget(HERE))
+        may_forget.set()
+        await is_forgotten.wait()
+        return await begin(*arguments)
+
+    monkeypatch.setattr(talk.store.retention, "forget_conversation", forgetting)
+    monkeypatch.setattr(talk.store.turns, "begin", beginning)
+    monkeypatch.setattr(talk.store.windows, "ahead", reading)
+    reset: asyncio.Task[set[int]] | None = None
+    if begins_before:
+        reset = asyncio.create_task(talk.core.forgetting.forget(HERE))
+        await asyncio.sleep(0)
+    await talk.say("Which code?")
+    assert reset is not None
+    assert await reset == {1}
+    assert talk.sent(1) == ["Which code?"]
+
+
+async def test_question_that_waits_for_another_is_sent_its_answer(talk: Talk) -> None:
+    answered = asyncio.Event()
+    talk.model.replies = [["The code ", answered, "is 1234."]]
+    first = talk.say("Which code?")
+    await (await talk.sink(0)).said()
+    second = talk.say("Say it again.")
+    await talk.store.turns.history(HERE, 1)
+    answered.set()
+    await asyncio.gather(first, second)
+    assert talk.sent(1) == ["Which code?", "The code is 1234.", "Say it again."]

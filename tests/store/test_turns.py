@@ -137,3 +137,38 @@ async def test_what_a_kill_left_unfinished_gets_its_place_in_the_order_of_asking
     assert isinstance(again, Attempt)
     assert await context_of(store, again) == [(1, "r1")]
     assert await context_of(store, await begin(store, 60, conversation=on_discord(2))) == [(1, "so far")]
+
+
+async def test_what_is_read_ahead_of_a_prompt_is_what_its_turn_finds(store: Store) -> None:
+    for position, (by, reply) in enumerate([(1, "r1"), (2, "r2"), (3, "r3"), (1, "r4"), (2, "")], 1):
+        attempt = await _asked(store, HERE, position, by)
+        assert await store.turns.close(attempt, Outcome(TurnState.COMPLETE, reply))
+    for position, by in ((6, 1), (99, 2)):
+        await store.turns.save({await _asked(store, HERE, position, by): f"so far {position}"})
+    await store.deliveries.posting(Attempt(1), 0, 0, "n")
+    await store.deliveries.posted(Attempt(1), 0, 11)
+    thread = on_discord(11)
+    opened = await store.turns.begin(Prompt(thread, 20, "And?", 1, origin_message_id=11))
+    assert isinstance(opened, Attempt)
+    assert await store.turns.close(opened, Outcome(TurnState.COMPLETE, "in the thread"))
+    await store.people.forget(3)
+    assert await store.windows.move(4, 0, 2)
+    sizes = set()
+    for position, where in enumerate([HERE, thread, on_discord(12)], 30):
+        for number, (by, reads_history) in enumerate([(1, True), (2, True), (1, False), (None, False)]):
+            prompt = Prompt(where, 10 * position + number, "Why?", by, reads_history=reads_history)
+            window, summaries = await store.windows.ahead(prompt, 9), await store.summaries.ahead(prompt)
+            begun = await store.turns.begin(prompt)
+            assert isinstance(begun, Attempt)
+            assert window == await store.windows.earlier(begun.turn_id, None, 9)
+            if window.turns:
+                # Else there may be no conversation yet.
+                assert summaries == await store.summaries.in_context(begun.turn_id, None)
+            sizes.add((len(window.running), len(window.turns)))
+    assert {(2, 2), (1, 1), (0, 0)} <= sizes
+
+
+async def _asked(store: Store, where: Conversation, position: int, by: int) -> Attempt:
+    attempt = await store.turns.begin(Prompt(where, position, "Why?", by))
+    assert isinstance(attempt, Attempt)
+    return attempt

@@ -11,7 +11,7 @@ import pytest
 from bot.core.context import BYTES_PER_TOKEN, PLANNED_IS_ENOUGH
 from bot.core.errors import ContextTooLong
 from bot.core.summaries import WindowSummaries
-from bot.core.turns import ContextPage
+from bot.core.turns import ContextPage, Prompt
 from bot.store import Store
 from tests.core.summaries.summarized import (
     LONG,
@@ -177,21 +177,20 @@ async def test_window_that_another_request_moves_meanwhile_has_its_own_summaries
     ) == await beginning(store):
         await talk.fill(1, first=asked)
         asked += 1
-    earlier, in_context = store.windows.earlier, store.summaries.in_context
+    window, summaries = store.windows.ahead, store.summaries.ahead
 
-    async def earlier_first(turn_id: int, before: int | None, limit: int) -> ContextPage:
-        page = await earlier(turn_id, before, limit)
+    async def window_first(prompt: Prompt, limit: int) -> ContextPage:
+        page = await window(prompt, limit)
         page_is_read.set()
         return page
 
-    async def after_a_move(turn_id: int, begins: int | None) -> WindowSummaries:
-        if begins is None:
-            await page_is_read.wait()
-            await store.engine.write("UPDATE conversations SET window_begins = :to", to=ends)
-        return await in_context(turn_id, begins)
+    async def after_a_move(prompt: Prompt) -> WindowSummaries:
+        await page_is_read.wait()
+        await store.engine.write("UPDATE conversations SET window_begins = :to", to=ends)
+        return await summaries(prompt)
 
-    monkeypatch.setattr(store.windows, "earlier", earlier_first)
-    monkeypatch.setattr(store.summaries, "in_context", after_a_move)
+    monkeypatch.setattr(store.windows, "ahead", window_first)
+    monkeypatch.setattr(store.summaries, "ahead", after_a_move)
     told, summary, turns = await talk.told()
     assert told
     assert page_is_read.is_set()
@@ -205,7 +204,7 @@ async def test_what_needs_nothing_of_each_other_is_read_at_once(
     await talk.fill(45)
     store = talk.store
 
-    def hold(part: object, name: str, all_begun: asyncio.Barrier) -> None:
+    def hold(patched: pytest.MonkeyPatch, part: object, name: str, all_begun: asyncio.Barrier) -> None:
         read = getattr(part, name)
 
         async def held(*args: object) -> object:
@@ -213,25 +212,40 @@ async def test_what_needs_nothing_of_each_other_is_read_at_once(
                 await all_begun.wait()
             return await read(*args)
 
-        monkeypatch.setattr(part, name, held)
+        patched.setattr(part, name, held)
 
-    def together(*reads: tuple[object, str]) -> None:
-        """Have each of these reads begin, and go on only once all have begun."""
-        all_begun = asyncio.Barrier(len(reads))
-        for part, name in reads:
-            hold(part, name, all_begun)
+    def together(patched: pytest.MonkeyPatch, *calls: tuple[object, str]) -> None:
+        """Have each of these calls begin, and go on only once all have begun."""
+        all_begun = asyncio.Barrier(len(calls))
+        for part, name in calls:
+            hold(patched, part, name, all_begun)
 
-    together(
-        (store.personas, "settings_of"),
-        (store.turns, "of_attempt"),
-        (store.token_statistics, "of_all"),
-        (store.windows, "earlier"),
-        (store.notes, "texts_of"),
-        (store.summaries, "in_context"),
-    )
     before = len(talk.model.asked)
-    await talk.say("question 9999")
-    assert len(talk.model.asked) == before + 1, "nothing is waited for before the next is read"
+    with monkeypatch.context() as patched:
+        together(
+            patched,
+            (store.turns, "begin"),
+            (store.personas, "settings_of"),
+            (store.token_statistics, "of_all"),
+            (store.windows, "ahead"),
+            (store.notes, "texts_of"),
+            (store.summaries, "ahead"),
+        )
+        await talk.say("question 9999")
+        assert len(talk.model.asked) == before + 1, "nothing is waited for before the next is read"
+    [turn] = await store.turns.history(HERE, 1)
+    with monkeypatch.context() as patched:
+        together(
+            patched,
+            (store.personas, "settings_of"),
+            (store.turns, "of_attempt"),
+            (store.token_statistics, "of_all"),
+            (store.windows, "earlier"),
+            (store.notes, "texts_of"),
+            (store.summaries, "in_context"),
+        )
+        await talk.again(turn)
+        assert len(talk.model.asked) == before + 2
 
 
 async def test_each_conversation_has_its_own(talk: Summarized) -> None:
