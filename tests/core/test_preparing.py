@@ -87,6 +87,7 @@ async def test_nothing_is_sent_that_is_forgotten_as_a_question_begins(
     begin, forget = talk.store.turns.begin, talk.store.retention.forget_conversation
     read, is_read = talk.store.windows.ahead, asyncio.Event()
     may_forget, is_forgotten = asyncio.Event(), asyncio.Event()
+    reset: asyncio.Task[set[int]] | None = None
 
     async def reading(prompt: Prompt, limit: int) -> ContextPage:
         page = await read(prompt, limit)
@@ -112,7 +113,6 @@ async def test_nothing_is_sent_that_is_forgotten_as_a_question_begins(
     monkeypatch.setattr(talk.store.retention, "forget_conversation", forgetting)
     monkeypatch.setattr(talk.store.turns, "begin", beginning)
     monkeypatch.setattr(talk.store.windows, "ahead", reading)
-    reset: asyncio.Task[set[int]] | None = None
     if begins_before:
         reset = asyncio.create_task(talk.core.forgetting.forget(HERE))
         await asyncio.sleep(0)

@@ -140,11 +140,11 @@ async def test_what_a_kill_left_unfinished_gets_its_place_in_the_order_of_asking
 
 
 async def test_what_is_read_ahead_of_a_prompt_is_what_its_turn_finds(store: Store) -> None:
-    for position, (by, reply) in enumerate([(1, "r1"), (2, "r2"), (3, "r3"), (1, "r4"), (2, "")], 1):
-        attempt = await _asked(store, HERE, position, by)
+    for position, (author, reply) in enumerate([(1, "r1"), (2, "r2"), (3, "r3"), (1, "r4"), (2, "")], 1):
+        attempt = await _asked(store, HERE, position, author)
         assert await store.turns.close(attempt, Outcome(TurnState.COMPLETE, reply))
-    for position, by in ((6, 1), (99, 2)):
-        await store.turns.save({await _asked(store, HERE, position, by): f"so far {position}"})
+    for position, author in ((6, 1), (99, 2)):
+        await store.turns.save({await _asked(store, HERE, position, author): f"so far {position}"})
     await store.deliveries.posting(Attempt(1), 0, 0, "n")
     await store.deliveries.posted(Attempt(1), 0, 11)
     thread = on_discord(11)
