@@ -45,11 +45,11 @@ def asked(model: ModelStandin, *words: str) -> bool:
     [
         (GuildRuleStore, "rules_for"),
         (ChannelSettingsStore, "of"),
-        (QuotaStore, "exceeded"),
         (TurnStore, "begin"),
         (PersonaStore, "settings_of"),
         (TurnStore, "of_attempt"),
         (TokenStatisticsStore, "of_all"),
+        (WindowStore, "ahead"),
         (WindowStore, "earlier"),
         (QuotaStore, "reserve"),
     ],

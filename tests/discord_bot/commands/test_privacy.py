@@ -383,6 +383,12 @@ async def test_name_in_the_prompts_of_others_goes_with_its_person(world: World, 
         assert b"Eva-SECRET" not in each.read_bytes(), each
     # An edit brings the name back only if it mentions the person again; then it is the name of today.
     await discord.edit(question, f"{discord.bot.mention} was it {discord.cleo.mention}?")
+
+    async def is_edited() -> bool:
+        turns = await world.store.turns.history(on_discord(discord.general.id), 9)
+        return any("was it" in turn.prompt for turn in turns)
+
+    await world.until(is_edited)
     await world.ask("and then?", author=discord.bo)
     edited = [message["content"] for message in (await world.asked(3)).messages if message["role"] == "user"]
     assert "was it @Cleo?" in edited[0]
