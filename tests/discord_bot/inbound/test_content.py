@@ -111,6 +111,11 @@ async def test_a_quoted_card_is_told_within_bounds_and_a_preview_of_a_link_is_no
     await world.reply(discord.general, "Short.", count=2)
     await world.idle()
     await discord.edit(question, f"{mention} or https://example.org/a?")
+
+    async def is_edited() -> bool:
+        return any(prompt.startswith("or ") for prompt, *_ in await world.turns(discord.general))
+
+    await world.until(is_edited)
     await discord.say(discord.general, discord.ada, f"{mention} hm", reply_to=question)
     await world.reply(discord.general, count=3)
     request = await world.asked(2)
