@@ -24,6 +24,13 @@ _NOTES = {
     "empty reply": "-# The model had nothing to say.",
 }
 """What people are told, as patterns, by a turn's state or else its failure."""
+_TURNS = """
+    SELECT turns.*, attempt > 1 AND EXISTS (
+        SELECT 1 FROM recent_questions
+        WHERE turn_id = turns.id AND recent_questions.attempt = turns.attempt AND counts = 0
+    ) AS retried_in_vain
+    FROM turns
+    """
 
 
 def audit(discord: DiscordStandin, ledger: Ledger, rows: Rows, lost_track_of: Callable[[Message], bool]) -> list[str]:
@@ -31,7 +38,7 @@ def audit(discord: DiscordStandin, ledger: Ledger, rows: Rows, lost_track_of: Ca
 
     `lost_track_of` tells of which messages the bot cannot know that it has posted them.
     """
-    turns = {row["target_id"] or row["position"]: row for row in rows("SELECT * FROM turns")}
+    turns = {row["target_id"] or row["position"]: row for row in rows(_TURNS)}
     sent: dict[int, list[int | None]] = {}
     for part in rows("SELECT * FROM messages ORDER BY turn_id, part"):
         sent.setdefault(part["turn_id"], []).append(part["message_id"])
@@ -106,6 +113,7 @@ def _disagreements(row: Row, heads: Sequence[Message], ids: list[int | None]) ->
         note = "|".join([*_NOTES.values(), re.escape(texts.CANNOT_SAVE)])
     if note and not re.search(note, text):
         found.append(f"is {row['state']} ({row['failure']}) and says {text[-80:]!r}")
-    if row["state"] == "complete" and row["failure"] is None and "\n-# I was" in text:
+    # Who was killed before telling how a retry failed leaves the reply before it, which says that there was one.
+    if row["state"] == "complete" and row["failure"] is None and "\n-# I was" in text and not row["retried_in_vain"]:
         found.append(f"is complete and says {text[-80:]!r}")
     return found
