@@ -1,8 +1,8 @@
 """An event loop whose clock jumps to the next timer instead of waiting for it. It is `time.monotonic` as well.
 
-The clock stands still while something is on its way between two sockets on this loop, and while the loop's executor or
-a database works. Nothing tells of the work of other threads and processes: tests with these need the real time. The
-calendar, `time.time`, goes on as ever.
+The clock stands still while something is on its way between two sockets on this loop, and while the loop's executor, a
+database or the process that reads files works. Nothing tells of the work of other threads and processes: tests with
+these need the real time. The calendar, `time.time`, goes on as ever.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import aiosqlite
 import psycopg.waiting
 import pytest
 
+from bot.files.reader import _ask
 from bot.store.postgresql.pipeline import Pipeline
 from tests.waiting import PATIENCE
 
@@ -103,6 +104,8 @@ class Loop(asyncio.SelectorEventLoop):
             for name in ("wait_async", "wait_conn_async"):
                 patch.setattr(psycopg.waiting, name, counted(getattr(psycopg.waiting, name)))
             patch.setattr(Pipeline, "_exchange", counted(Pipeline._exchange))
+            patch.setattr("bot.files.reader._ask", counted(_ask))
+            patch.setattr(asyncio.subprocess.Process, "wait", counted(asyncio.subprocess.Process.wait))
             super().run_forever()
 
     def run_in_executor(
