@@ -157,8 +157,10 @@ class ReplyGenerator:
         reading, running.read_ahead = running.read_ahead, None
         if reading is None:
             return None
+        turn = self._store.turns.as_begun(running.prompt, running.attempt)
         try:
-            turn, found = await asyncio.gather(self._store.turns.of_attempt(running.attempt), reading)
+            found = await reading
+            turn = turn or await self._store.turns.of_attempt(running.attempt)
         except StoreError:
             return None
         window = found.stored.window

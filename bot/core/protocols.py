@@ -106,6 +106,10 @@ class TurnStore(Protocol):
         """Return the current turn of an attempt, or None if the attempt was forgotten, superseded or has ended."""
         ...
 
+    def as_begun(self, prompt: Prompt, attempt: Attempt) -> Turn | None:
+        """The turn of an attempt that has begun just now, as `of_attempt` returns it. None: only `of_attempt` knows."""
+        ...
+
     async def exists(self, turn_id: int) -> bool:
         """Whether a turn is on record, so that it was not forgotten."""
         ...

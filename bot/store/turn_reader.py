@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bot.core.pictures import PictureReference
-from bot.core.turns import Attempt, Conversation, FailureReason, Prompt, Turn, TurnState
+from bot.core.turns import Attempt, Conversation, FailureReason, Prompt, Turn, TurnState, UserName
 from bot.store.engine import Row, Rows
 from bot.store.names import named_prompts
 from bot.store.part import Part
@@ -48,6 +48,30 @@ class TurnReader(Part):
             attempt=attempt.number,
         )
         return next(iter(await self._turns(rows)), None)
+
+    def as_begun(self, prompt: Prompt, attempt: Attempt) -> Turn | None:
+        if "⟦" in prompt.text or prompt.quote is not None:
+            # What becomes of these on record is known there: of files, pictures and quotes, and of names.
+            return None
+        storable, name = self._engine.storable, prompt.author_name
+        opened_thread = str(prompt.message_id) == prompt.conversation.channel
+        return Turn(
+            id=attempt.turn_id,
+            conversation=prompt.conversation,
+            position=prompt.position,
+            prompt=storable(prompt.text),
+            reply="",
+            state=TurnState.PENDING,
+            attempt=attempt.number,
+            user_id=prompt.user_id,
+            author_name=name and UserName(storable(name.display_name), storable(name.user_name)),
+            failure=None,
+            created_at=self._now(),
+            guild_id=prompt.guild_id,
+            message_id=prompt.message_id,
+            target_id=prompt.target_id,
+            asked_in=prompt.asked_in if opened_thread else None,
+        )
 
     async def undelivered(self, platform: str, channel: str | None = None) -> list[Turn]:
         """Return the turns whose end nobody has seen, oldest first, in one channel or (None) on a whole platform."""

@@ -154,9 +154,12 @@ async def test_what_is_read_ahead_of_a_prompt_is_what_its_turn_finds(store: Stor
     await store.people.forget(3)
     assert await store.windows.move(4, 0, 2)
     sizes = set()
-    for position, where in enumerate([HERE, thread, on_discord(12)], 30):
+    for position, (where, guild) in enumerate([(HERE, None), (thread, None), (on_discord(12), 7)], 30):
         for number, (by, reads_history) in enumerate([(1, True), (2, True), (1, False), (None, False)]):
-            prompt = Prompt(where, 10 * position + number, "Why?", by, reads_history=reads_history)
+            prompt = Prompt(where, 10 * position + number, "Why\0\ud800?", by, UserName("Ada\0", "ada"), guild)
+            # The first of the last ones has its thread opened on it.
+            message_id, asked_in = 4 * (position - 29) + number, HERE if guild else None
+            prompt = replace(prompt, message_id=message_id, reads_history=reads_history, asked_in=asked_in)
             window, summaries = await store.windows.ahead(prompt, 9), await store.summaries.ahead(prompt)
             begun = await store.turns.begin(prompt)
             assert isinstance(begun, Attempt)
@@ -164,6 +167,7 @@ async def test_what_is_read_ahead_of_a_prompt_is_what_its_turn_finds(store: Stor
             if window.turns:
                 # Else there may be no conversation yet.
                 assert summaries == await store.summaries.in_context(begun.turn_id, None)
+            assert store.turns.as_begun(prompt, begun) == await store.turns.of_attempt(begun)
             sizes.add((len(window.running), len(window.turns)))
     assert {(2, 2), (1, 1), (0, 0)} <= sizes
 
