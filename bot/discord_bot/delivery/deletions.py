@@ -30,6 +30,15 @@ class DeletionLog:
         """Record that the bot is about to delete a message."""
         self._by_the_bot.append(message_id)
 
+    def keep_own(self, message_id: int) -> None:
+        """Record that the bot does not delete a message after all."""
+        if message_id in self._by_the_bot:
+            self._by_the_bot.remove(message_id)
+
+    def is_own(self, message_id: int) -> bool:
+        """Whether the bot deleted the message lately, or is about to."""
+        return message_id in self._by_the_bot
+
     def add(self, message_ids: Iterable[int]) -> set[int]:
         """Record an event. Returns the messages that the bot did not delete itself."""
         by_people = set(message_ids).difference(self._by_the_bot)

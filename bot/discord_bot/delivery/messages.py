@@ -85,7 +85,8 @@ class ReplyMessages:
     The first message replies to the prompt where that is possible, and pings the asker when they want that. Further
     messages are silent. Each message is on record before it is posted, with the nonce by which Discord recognizes a
     second copy; without a `record` none is. `first_part` is the number of the reply's parts that other
-    messages show. `partial` is what an earlier process has posted of this attempt.
+    messages show. `partial` is what an earlier process has posted of the reply: where that was in the `same_attempt`,
+    with the same nonces.
     """
 
     def __init__(
@@ -96,6 +97,7 @@ class ReplyMessages:
         *,
         first_part: int = 0,
         partial: PartialDelivery | None = None,
+        same_attempt: bool = False,
     ) -> None:
         partial = partial or PartialDelivery()
         self._target = target
@@ -108,18 +110,19 @@ class ReplyMessages:
         self._asked_at = time.monotonic() - target.waited
         self._posts = Counter(range(len(partial.sent)))
         """How often each part was posted."""
-        self._orphaned = len(partial.orphaned)
-        """How many messages are deleted that may each show any of the parts."""
+        self._orphaned = partial.orphaned
+        """The messages to be deleted that may each show any of the parts."""
+        self._same_attempt = same_attempt
 
     async def post(self, part: int, wanted: WantedMessage) -> tuple[int, bool]:
         """Post a part; see `MessageGateway.post`."""
         number = self._first_part + part
         message = await self._post(part, number, wanted)
-        if number in self._unconfirmed:
-            anothers = await self._is_anothers(message.id)
-            del self._unconfirmed[number]
-            if anothers:
-                message = await self._post(part, number, wanted)
+        # For a nonce of an earlier process Discord returns the message of that one.
+        while (self._same_attempt or number in self._unconfirmed) and await self._is_given_away(message.id):
+            self._mark_posted(number)
+            message = await self._post(part, number, wanted)
+        self._mark_posted(number)
         if self._record is not None:
             await self._record.posted(number, message.id)
         if message.id in self._deletions:
@@ -130,7 +133,7 @@ class ReplyMessages:
     async def _post(self, part: int, number: int, wanted: WantedMessage) -> discord.Message:
         attempt = self._attempt_number
         # All calls for one post share a nonce. A part that is posted a second time gets a new one.
-        posts = self._posts[number] + self._orphaned
+        posts = self._posts[number] + len(self._orphaned)
         new = f"{self._target.prompt_id:x}.{attempt:x}.{number:x}.{posts:x}"[-_NONCE_LENGTH:]
         nonce = self._unconfirmed.get(number, new)
         if self._record is not None:
@@ -149,11 +152,21 @@ class ReplyMessages:
             if self._target.elsewhere is not None:
                 error.sentence = threads.answered_in(self._target.elsewhere)
             raise
-        self._posts[number] += 1
         return message
 
+    def _mark_posted(self, number: int) -> None:
+        """Have another post of a part get a nonce of its own."""
+        self._posts[number] += 1
+        self._unconfirmed.pop(number, None)
+
+    async def _is_given_away(self, message_id: int) -> bool:
+        """Whether a message that an earlier process posted was taken for one of another reply after the restart.
+
+        As a rest of that one it may be deleted already.
+        """
+        return self._deletions.is_own(message_id) or await self._is_anothers(message_id)
+
     async def _is_anothers(self, message_id: int) -> bool:
-        """Whether a message that an earlier process posted was taken for one of another reply after the restart."""
         try:
             return self._record is not None and await self._record.is_anothers(message_id)
         except StoreError as error:
@@ -171,6 +184,8 @@ class ReplyMessages:
     async def delete(self, message_id: int) -> None:
         """Delete a message, unless it is gone already."""
         self._deletions.add_own(message_id)
+        if message_id in self._orphaned and await self._is_kept(message_id):
+            return
         with platform_errors():
             try:
                 await self._delete(message_id)
@@ -178,6 +193,19 @@ class ReplyMessages:
                 log.debug("message %d was already deleted", message_id)
         if self._record is not None:
             await self._record.removed(message_id)
+
+    async def _is_kept(self, message_id: int) -> bool:
+        """Whether a message that was found without a record has become one of another reply, so that it stays.
+
+        Whoever gets it from Discord after this call began is told that it goes.
+        """
+        kept = True
+        try:
+            kept = await self._is_anothers(message_id)
+        finally:
+            if kept:
+                self._deletions.keep_own(message_id)
+        return kept
 
     async def _edit(self, message_id: int, **content: Any) -> None:
         """Change a message.

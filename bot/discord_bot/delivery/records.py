@@ -64,6 +64,8 @@ class ReplyRecord:
 
     async def is_anothers(self, message_id: int) -> bool:
         """Whether a message shows the reply to another turn. Raises StoreError."""
+        if self._unrecorded.get(message_id, self.attempt.turn_id) != self.attempt.turn_id:
+            return True
         turn = await self._store.turns.of_message(message_id)
         return turn is not None and turn.id != self.attempt.turn_id
 

@@ -186,8 +186,7 @@ class Recovery:
         if answer is MessageStatus.DELETED and (first is None or first.message_id != answer_id):
             return on_record, MessageStatus.PRESENT, ()
         if answer is MessageStatus.PRESENT and first is None:
-            adopted, further = await self._adopted(turn, answer_id, await self._own_messages(turn, behind=answer_id))
-            return adopted, answer, further
+            return await self._adopted(turn, answer_id), answer, ()
         if answer is MessageStatus.PRESENT and first is not None and first.message_id is None:
             await self._store.deliveries.posted(Attempt(turn.id, turn.attempt), 0, answer_id)
             return [replace(first, message_id=answer_id), *on_record[1:]], answer, ()
@@ -200,7 +199,7 @@ class Recovery:
         stale = await self._store.deliveries.stale(turn.id)
         surplus = [*stale]
         if not on_record and not stale and not asked_by_command(turn):
-            on_record, surplus = await self._unrecorded(turn)
+            on_record = await self._unrecorded(turn)
         for sent in on_record:
             message_id = sent.message_id
             if message_id is None:
@@ -214,35 +213,40 @@ class Recovery:
                 surplus.append(message_id)
             else:
                 shown.append((message_id, sent.start))
+        if shown and not lost:
+            surplus += await self._further(turn, stale, behind=shown[-1][0])
         return PartialDelivery(shown, lost, surplus)
 
-    async def _unrecorded(self, turn: Turn) -> tuple[Sequence[SentPart], list[int]]:
-        """The messages of a reply of which nothing is on record, if some are there after all, as `_adopted` has them.
+    async def _unrecorded(self, turn: Turn) -> Sequence[SentPart]:
+        """The first message of a reply of which nothing is on record, if it is there after all.
 
         The database may have been away from the post to the end of the process.
         """
-        messages = await self._own_messages(turn, behind=message_of(turn))
-        for number, message in enumerate(messages):
+        for message in await self._own_messages(turn, behind=message_of(turn)):
             if await self._is_unrecorded(message, turn, 0):
-                return await self._adopted(turn, message.id, messages[number + 1 :])
-        return (), []
+                return await self._adopted(turn, message.id)
+        return ()
 
-    async def _adopted(
-        self, turn: Turn, first: int, behind: Sequence[discord.Message]
-    ) -> tuple[list[SentPart], list[int]]:
-        """The first message of a reply, put on record, and those right behind it that are to be deleted.
-
-        These are further ones of the reply. Of which text they are, nobody knows any more.
-        """
+    async def _adopted(self, turn: Turn, first: int) -> list[SentPart]:
+        """The first message of a reply, put on record. Of which text those behind it are, nobody knows any more."""
         attempt, part = Attempt(turn.id, turn.attempt), SentPart(0, 0, "", first)
         await self._store.deliveries.posting(attempt, part.part, part.start, part.nonce)
         await self._store.deliveries.posted(attempt, part.part, first)
+        return [part]
+
+    async def _further(self, turn: Turn, stale: Collection[int], *, behind: int) -> list[int]:
+        """The messages right behind the last one on record that are further ones of the reply, and are to be deleted.
+
+        The database may have been away from their posts to the end of the process.
+        """
         further: list[int] = []
-        for message in behind:
+        for message in await self._own_messages(turn, behind=behind):
+            if message.id in stale:
+                continue
             if not await self._is_unrecorded(message, turn, 1):
                 break
             further.append(message.id)
-        return [part], further
+        return further
 
     async def _find(self, turn: Turn, part: int, stale: Collection[int], *, behind: int) -> int | None:
         """The message of a part that the earlier process does not know to have posted."""

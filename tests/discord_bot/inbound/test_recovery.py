@@ -24,7 +24,7 @@ from bot.store.databases import Database, open_store
 from bot.store.deliveries import DeliveryStore
 from tests.discord_bot.conftest import OPTIONS, Start, identified, one_and_three_shards, serving
 from tests.discord_bot.inbound.leftovers import COULD_NOT, POSTS, forgotten, leave, states
-from tests.discord_bot.people import shown
+from tests.discord_bot.people import ask, shown
 from tests.places import on_discord
 from tests.waiting import until
 
@@ -42,6 +42,27 @@ async def test_partial_reply_is_retried_in_its_first_message(
         await discord.wait_for(lambda: shown(discord) == ["Short this time."])
         await world.idle()
     assert discord.bot_messages(discord.general) == left.messages[:1]
+
+
+@pytest.mark.parametrize("end", [None, TurnState.COMPLETE], ids=["broken off", "ended"])
+async def test_messages_on_no_record_go_with_the_text_that_they_show(
+    discord: DiscordStandin, model: ModelStandin, start: Start, file: Database, end: TurnState | None
+) -> None:
+    """The database was away from their posts to the end of the process."""
+    parts = [f"{word} " * 330 for word in ("one", "two", "three", "four")]
+    left = await leave(discord, file, *parts, end=end)
+    async with open_store(file, exclusive=True) as store:
+        for message in left.messages[2:]:
+            await store.deliveries.removed(message.id)
+    model.default = Reply("The whole answer.")
+    async with start() as world:
+        await world.until(lambda: world.store.turns.undelivered("discord"), [])
+        await world.idle()
+        on_record = [each.message_id for each in await world.store.deliveries.sent(left.attempt.turn_id)]
+    kept = discord.bot_messages(discord.general)
+    assert [each.id for each in kept] == on_record
+    expected = "The whole answer." if end is None else "".join(parts)
+    assert " ".join(each.content for each in kept).split() == expected.split()
 
 
 @pytest.mark.standin(rtt=1.0)
@@ -350,6 +371,36 @@ async def test_recovery_takes_no_message_of_another_reply(
         await world.idle()
     assert shown(discord) == ["The whole answer.", ("other " * 200).strip(), ("rest " * 100).strip()]
     assert not other.messages[1].deleted
+
+
+@pytest.mark.parametrize("late", [None, Slow(1.0), Slow(1.0, applied=True)], ids=["nothing", "a post", "its answer"])
+async def test_end_of_one_reply_is_not_deleted_as_a_rest_of_another(
+    discord: DiscordStandin, model: ModelStandin, start: Start, file: Database, late: Slow | None
+) -> None:
+    """Nothing is on record of an answer, nor of what stands behind it: the end of a reply whose text is known."""
+    text = "first " * 600 + "last " * 600
+    model.script += [Reply("Short.", first_token_after=1.5), Reply([text[:3600], text[3600:]], tokens_per_second=0.3)]
+    async with start() as world:
+        await ask(discord, "short?")
+        await ask(discord, "long?", author=discord.ada)
+        await discord.wait_for(lambda: " ".join(shown(discord)).count("last") == 600)
+        await world.idle()
+    messages = discord.bot_messages(discord.general)
+    assert [message.content.startswith("Short.") for message in messages] == [False, False, True, False, False]
+    async with open_store(file, exclusive=True) as store:
+        for unrecorded in messages[2:]:
+            await store.deliveries.removed(unrecorded.id)
+        await store.engine.write("UPDATE stored_turns SET delivered = 0")
+    if late is not None:
+        discord.faults.add(late, method="POST", route=POSTS)
+    async with start() as world:
+        await world.until(lambda: world.store.turns.undelivered("discord"), [])
+        await world.idle()
+        kept = discord.bot_messages(discord.general)
+        on_record = [each.message_id for turn in (1, 2) for each in await world.store.deliveries.sent(turn)]
+        assert sorted(each.id for each in kept) == sorted(map(int, filter(None, on_record)))
+    assert messages[2] in kept
+    assert " ".join(each.content for each in kept if each is not messages[2]).split() == text.split()
 
 
 async def test_unseen_stop_is_shown_after_a_restart(
