@@ -1,8 +1,8 @@
 """An event loop whose clock jumps to the next timer instead of waiting for it. It is `time.monotonic` as well.
 
 The clock stands still while something is on its way between two sockets on this loop, and while the loop's executor, a
-database or the process that reads files works. Nothing tells of the work of other threads and processes: tests with
-these need the real time. The calendar, `time.time`, goes on as ever.
+database or the process that reads files works, or a process is about to end. Nothing tells of the work of other threads
+and processes: tests with these need the real time. The calendar, `time.time`, goes on as ever.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class _Jumping(selectors.DefaultSelector):
         super().__init__()
         self.now = 1000.0
         self.working = 0
-        """Calls to threads that are not over."""
+        """Calls to threads, databases and processes that are not over."""
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if timeout is None or (timeout > 0 and self.working):

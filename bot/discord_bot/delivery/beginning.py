@@ -6,7 +6,7 @@ This module is pure: it does no IO.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -83,7 +83,9 @@ class PartialDelivery:
     unconfirmed: Mapping[int, str] = field(default_factory=dict)
     """The nonces of the parts that may have been posted, but whose messages were not found, by the parts' numbers."""
     orphaned: Sequence[int] = ()
-    """The messages behind an unconfirmed part. They are deleted, because a part is missing before them."""
+    """Further messages, which are deleted: a part is missing before them, or nobody knows which text they show."""
+    unrecorded: Collection[int] = ()
+    """Those of the orphaned ones that are on no record, so that another reply may take them for its own."""
 
     @property
     def begun_at(self) -> datetime | None:

@@ -30,6 +30,12 @@ def under_reply(buttons: Buttons, attempt: int) -> discord.ui.View | None:
     return row(*(discord.ui.Button(label=_LABELS[each], custom_id=id_) for each, id_ in ids.items())) if ids else None
 
 
+def are_under(message: discord.Message) -> bool:
+    """Whether there are buttons of a reply under a message."""
+    rows = (each.children for each in message.components if isinstance(each, discord.ActionRow))
+    return any(REPLY.fullmatch(each.custom_id or "") for children in rows for each in children)
+
+
 def row(*items: discord.ui.Item[discord.ui.View]) -> discord.ui.View:
     """A row of buttons whose ids a listener handles; several rows where the buttons say so, and one for each menu."""
     view = discord.ui.View(timeout=None)

@@ -79,6 +79,10 @@ class ReplyDeletions:
         """Whether people deleted the message lately."""
         return message_id in self._log
 
+    def is_own(self, message_id: int) -> bool:
+        """Whether the bot deleted the message lately, or is about to."""
+        return self._log.is_own(message_id)
+
     async def wait_until_removed(self, prompt_ids: Collection[int]) -> None:
         """Wait until nothing is shown of the running replies to these prompts, or no more of it can be removed."""
         for live in [live for running, live in self._live.items() if anchor_of(running.prompt) in prompt_ids]:

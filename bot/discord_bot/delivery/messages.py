@@ -85,8 +85,7 @@ class ReplyMessages:
     The first message replies to the prompt where that is possible, and pings the asker when they want that. Further
     messages are silent. Each message is on record before it is posted, with the nonce by which Discord recognizes a
     second copy; without a `record` none is. `first_part` is the number of the reply's parts that other
-    messages show. `partial` is what an earlier process has posted of the reply: where that was in the `same_attempt`,
-    with the same nonces.
+    messages show. `partial` is what an earlier process has posted of the reply.
     """
 
     def __init__(
@@ -97,7 +96,6 @@ class ReplyMessages:
         *,
         first_part: int = 0,
         partial: PartialDelivery | None = None,
-        same_attempt: bool = False,
     ) -> None:
         partial = partial or PartialDelivery()
         self._target = target
@@ -110,16 +108,16 @@ class ReplyMessages:
         self._asked_at = time.monotonic() - target.waited
         self._posts = Counter(range(len(partial.sent)))
         """How often each part was posted."""
-        self._orphaned = partial.orphaned
-        """The messages to be deleted that may each show any of the parts."""
-        self._same_attempt = same_attempt
+        self._orphaned = len(partial.orphaned)
+        """How many messages are deleted that may each show any of the parts."""
+        self._unrecorded = partial.unrecorded
+        self._opened_at = discord.utils.utcnow()
 
     async def post(self, part: int, wanted: WantedMessage) -> tuple[int, bool]:
         """Post a part; see `MessageGateway.post`."""
         number = self._first_part + part
         message = await self._post(part, number, wanted)
-        # For a nonce of an earlier process Discord returns the message of that one.
-        while (self._same_attempt or number in self._unconfirmed) and await self._is_given_away(message.id):
+        while self._may_be_old(number, message) and await self._is_given_away(message.id):
             self._mark_posted(number)
             message = await self._post(part, number, wanted)
         self._mark_posted(number)
@@ -133,7 +131,7 @@ class ReplyMessages:
     async def _post(self, part: int, number: int, wanted: WantedMessage) -> discord.Message:
         attempt = self._attempt_number
         # All calls for one post share a nonce. A part that is posted a second time gets a new one.
-        posts = self._posts[number] + len(self._orphaned)
+        posts = self._posts[number] + self._orphaned
         new = f"{self._target.prompt_id:x}.{attempt:x}.{number:x}.{posts:x}"[-_NONCE_LENGTH:]
         nonce = self._unconfirmed.get(number, new)
         if self._record is not None:
@@ -159,12 +157,17 @@ class ReplyMessages:
         self._posts[number] += 1
         self._unconfirmed.pop(number, None)
 
+    def _may_be_old(self, number: int, message: discord.Message) -> bool:
+        """Whether an earlier process may have posted a message: Discord returns it again for a nonce of that one's."""
+        return number in self._unconfirmed or message.created_at < self._opened_at
+
     async def _is_given_away(self, message_id: int) -> bool:
         """Whether a message that an earlier process posted was taken for one of another reply after the restart.
 
         As a rest of that one it may be deleted already.
         """
-        return self._deletions.is_own(message_id) or await self._is_anothers(message_id)
+        # In this order: whoever deletes it says so, and then looks whether it is another's.
+        return await self._is_anothers(message_id) or self._deletions.is_own(message_id)
 
     async def _is_anothers(self, message_id: int) -> bool:
         try:
@@ -184,7 +187,7 @@ class ReplyMessages:
     async def delete(self, message_id: int) -> None:
         """Delete a message, unless it is gone already."""
         self._deletions.add_own(message_id)
-        if message_id in self._orphaned and await self._is_kept(message_id):
+        if message_id in self._unrecorded and await self._is_kept(message_id):
             return
         with platform_errors():
             try:
@@ -195,9 +198,9 @@ class ReplyMessages:
             await self._record.removed(message_id)
 
     async def _is_kept(self, message_id: int) -> bool:
-        """Whether a message that was found without a record has become one of another reply, so that it stays.
+        """Whether a message that was on no record has become one of another reply, so that it stays.
 
-        Whoever gets it from Discord after this call began is told that it goes.
+        Whoever takes it for theirs from now on finds that the bot is about to delete it.
         """
         kept = True
         try:

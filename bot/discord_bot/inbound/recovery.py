@@ -23,6 +23,7 @@ from bot.core.service import ConversationService
 from bot.core.turns import Attempt, Conversation, Ending, FailureReason, Outcome, StopReason, Turn, TurnState
 from bot.discord_bot.access.policy import Policy
 from bot.discord_bot.channels import anchor_of, asked_by_command, asked_in, channel_of, is_for_one, message_of
+from bot.discord_bot.delivery import buttons
 from bot.discord_bot.delivery.beginning import PartialDelivery
 from bot.discord_bot.delivery.messages import age
 from bot.discord_bot.delivery.replies import EDITABLE_FOR, Replies
@@ -42,6 +43,8 @@ Where it is another attempt that the database does not take, people are told aft
 """
 _RETRY_DELAY = 60.0
 """Seconds between the tries after those."""
+_WORDS = 5
+"""Words at the beginning of a message by which it is known to show a reply. Other messages of the bot have more."""
 _MAX_TRIES = 2
 """Attempts at a turn until a user has to press Retry: the turn itself may have ended the process."""
 
@@ -206,16 +209,16 @@ class Recovery:
                 behind = shown[-1][0] if shown else message_of(turn)
                 message_id = await self._find(turn, sent.part, stale, behind=behind)
                 if message_id is not None:
-                    await self._store.deliveries.posted(Attempt(turn.id, turn.attempt), sent.part, message_id)
+                    # Nobody may take it for a rest of theirs from now on.
+                    await self._replies.records.of(Attempt(turn.id, turn.attempt)).posted(sent.part, message_id)
             if message_id is None:
                 lost[sent.part] = sent.nonce
             elif lost:
                 surplus.append(message_id)
             else:
                 shown.append((message_id, sent.start))
-        if shown and not lost:
-            surplus += await self._further(turn, stale, behind=shown[-1][0])
-        return PartialDelivery(shown, lost, surplus)
+        further = await self._further(turn, stale, behind=shown[-1][0]) if shown and not lost else []
+        return PartialDelivery(shown, lost, [*surplus, *further], further)
 
     async def _unrecorded(self, turn: Turn) -> Sequence[SentPart]:
         """The first message of a reply of which nothing is on record, if it is there after all.
@@ -239,14 +242,18 @@ class Recovery:
 
         The database may have been away from their posts to the end of the process.
         """
-        further: list[int] = []
+        behind_it: list[int] = []
+        certain = 0
         for message in await self._own_messages(turn, behind=behind):
             if message.id in stale:
                 continue
             if not await self._is_unrecorded(message, turn, 1):
                 break
-            further.append(message.id)
-        return further
+            behind_it.append(message.id)
+            if _shows_reply(message, turn):
+                certain = len(behind_it)
+        # What stands behind the last one that is certain may be a notice that everybody sees.
+        return behind_it[:certain]
 
     async def _find(self, turn: Turn, part: int, stale: Collection[int], *, behind: int) -> int | None:
         """The message of a part that the earlier process does not know to have posted."""
@@ -259,7 +266,10 @@ class Recovery:
         """Whether a message of the bot may be this part of a turn's reply, and is of no other reply."""
         if not self._may_show(message, turn, part) or await self._replies.records.is_missing(message.id):
             return False
-        return await self._store.turns.of_message(message.id) is None
+        if await self._store.turns.of_message(message.id) is not None:
+            return False
+        # As the rest of another reply.
+        return not self._replies.deletions.is_own(message.id)
 
     async def _own_messages(self, turn: Turn, *, behind: int) -> Sequence[discord.Message]:
         """The bot's messages in the place of a turn after another message there, as far as it may read them."""
@@ -286,6 +296,12 @@ class Recovery:
         # One message may have several questions about it, and be one itself.
         question = asked(turn.prompt) if turn.target_id is not None else None
         return part > 0 or small_print.may_answer(message.content, stored_name(turn.author_name), question)
+
+
+def _shows_reply(message: discord.Message, turn: Turn) -> bool:
+    """Whether a message is certain to show a reply: one has buttons at its end, and this one's text may be known."""
+    beginning = " ".join(message.content.split()[:_WORDS])
+    return buttons.are_under(message) or (beginning != "" and beginning in " ".join(turn.reply.split()))
 
 
 def _log_retry(turn: Turn, error: Exception, _delay: float) -> None:
