@@ -122,12 +122,13 @@ class Row:
 
     def __init__(self) -> None:
         self.is_away = False
+        self.error: Exception = StoreError("It is away.")
         self.answer_after = 0.0
         self._taken_until = 0.0
 
     async def draw(self, slots: int, per_second: int, burst: int) -> tuple[float, int]:
         if self.is_away:
-            raise StoreError("It is away.")
+            raise self.error
         now = asyncio.get_running_loop().time()
         self._taken_until = max(self._taken_until, now - burst / per_second) + slots / per_second
         last_in = self._taken_until - now
@@ -220,6 +221,22 @@ async def test_marks_of_many_questions_at_once_stay_within_what_discord_takes(an
         await asyncio.gather(*map(mark, others))
         assert fullest_second([*made, *marks]) <= 50
     assert marks
+
+
+@pytest.mark.virtual_time
+@pytest.mark.parametrize("error", [StoreError("It is away."), ValueError("a bug")], ids=["away", "bug"])
+async def test_mark_is_made_though_what_was_spent_for_the_last_one_was_not_told(error: Exception) -> None:
+    row = Row()
+    row.is_away, row.error = True, error
+    async with schedulers_on(row) as (first, *_):
+        for pause in (3.0, 10.0):
+            with first.best_effort("reaction", 1) as has_room:
+                assert has_room
+            await asyncio.sleep(pause)
+            row.restarts()
+        made = keep_busy(first, 100)
+        await asyncio.sleep(1)
+        assert made
 
 
 @pytest.mark.virtual_time
