@@ -30,7 +30,7 @@ class DeletionLog:
         """Record that the bot is about to delete a message."""
         self._by_the_bot.append(message_id)
 
-    def keep_own(self, message_id: int) -> None:
+    def withdraw_own(self, message_id: int) -> None:
         """Record that the bot does not delete a message after all."""
         if message_id in self._by_the_bot:
             self._by_the_bot.remove(message_id)

@@ -85,7 +85,8 @@ class ReplyMessages:
     The first message replies to the prompt where that is possible, and pings the asker when they want that. Further
     messages are silent. Each message is on record before it is posted, with the nonce by which Discord recognizes a
     second copy; without a `record` none is. `first_part` is the number of the reply's parts that other
-    messages show. `partial` is what an earlier process has posted of the reply.
+    messages show. `partial` is what an earlier process has posted of the reply; with `same_nonces` this attempt is that
+    process's own, so that Discord may give back one of its messages for a post.
     """
 
     def __init__(
@@ -96,6 +97,7 @@ class ReplyMessages:
         *,
         first_part: int = 0,
         partial: PartialDelivery | None = None,
+        same_nonces: bool = False,
     ) -> None:
         partial = partial or PartialDelivery()
         self._target = target
@@ -111,13 +113,13 @@ class ReplyMessages:
         self._orphaned = len(partial.orphaned)
         """How many messages are deleted that may each show any of the parts."""
         self._unrecorded = partial.unrecorded
-        self._opened_at = discord.utils.utcnow()
+        self._same_nonces = same_nonces
 
     async def post(self, part: int, wanted: WantedMessage) -> tuple[int, bool]:
         """Post a part; see `MessageGateway.post`."""
         number = self._first_part + part
         message = await self._post(part, number, wanted)
-        while self._may_be_old(number, message) and await self._is_given_away(message.id):
+        while (self._same_nonces or number in self._unconfirmed) and await self._is_given_away(message.id):
             self._mark_posted(number)
             message = await self._post(part, number, wanted)
         self._mark_posted(number)
@@ -157,15 +159,8 @@ class ReplyMessages:
         self._posts[number] += 1
         self._unconfirmed.pop(number, None)
 
-    def _may_be_old(self, number: int, message: discord.Message) -> bool:
-        """Whether an earlier process may have posted a message: Discord returns it again for a nonce of that one's."""
-        return number in self._unconfirmed or message.created_at < self._opened_at
-
     async def _is_given_away(self, message_id: int) -> bool:
-        """Whether a message that an earlier process posted was taken for one of another reply after the restart.
-
-        As a rest of that one it may be deleted already.
-        """
+        """Whether a message of an earlier process shows another reply since, or is deleted as a rest of one."""
         # In this order: whoever deletes it says so, and then looks whether it is another's.
         return await self._is_anothers(message_id) or self._deletions.is_own(message_id)
 
@@ -185,7 +180,7 @@ class ReplyMessages:
             await self._edit(message_id, content=wanted.content, view=view, attachments=files)
 
     async def delete(self, message_id: int) -> None:
-        """Delete a message, unless it is gone already."""
+        """Delete a message, unless it is gone already or shows another reply by now."""
         self._deletions.add_own(message_id)
         if message_id in self._unrecorded and await self._is_kept(message_id):
             return
@@ -207,7 +202,7 @@ class ReplyMessages:
             kept = await self._is_anothers(message_id)
         finally:
             if kept:
-                self._deletions.keep_own(message_id)
+                self._deletions.withdraw_own(message_id)
         return kept
 
     async def _edit(self, message_id: int, **content: Any) -> None:

@@ -156,7 +156,7 @@ class ReplyOpener:
         record = self.records.of(Attempt(turn.id, turn.attempt))
         live = LiveReply(
             target.channel.id,
-            ReplyMessages(target, record, self.deletions, partial=partial),
+            ReplyMessages(target, record, self.deletions, partial=partial, same_nonces=True),
             self._scheduler,
             note=texts.note,
             about_prompt=lambda room: _about(turn, turn.prompt, heard(turn.prompt), room),

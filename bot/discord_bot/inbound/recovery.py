@@ -43,8 +43,10 @@ Where it is another attempt that the database does not take, people are told aft
 """
 _RETRY_DELAY = 60.0
 """Seconds between the tries after those."""
+_LONG = 450
+"""Characters of a message that only replies have: a quarter of what one holds, which all but their last ones fill."""
 _WORDS = 5
-"""Words at the beginning of a message by which it is known to show a reply. Other messages of the bot have more."""
+"""Words at the beginning of a message by which its text is known."""
 _MAX_TRIES = 2
 """Attempts at a turn until a user has to press Retry: the turn itself may have ended the process."""
 
@@ -95,6 +97,8 @@ class Recovery:
                 log.error("turn %d cannot be recovered, and is left to the next start", turn.id)
 
     async def _recover(self, turn: Turn) -> None:
+        # What an earlier try has found of it, but could not write yet.
+        await self._replies.records.complete(turn.id)
         # Read first: if the turn is forgotten during the requests below, its messages are known all the same.
         sent = await self._store.deliveries.sent(turn.id)
         prompt = await self._history.status_of(asked_in(turn), anchor_of(turn))
@@ -121,6 +125,9 @@ class Recovery:
             if await self._store.turns.was_retried_in_vain(turn):
                 # What failed is on no record. Its message has no button any more.
                 outcome = replace(outcome, state=TurnState.INTERRUPTED, kept=Ending(turn.state, turn.failure))
+            if turn.state is TurnState.INTERRUPTED:
+                # Messages on no record may show more of the text than is on record.
+                left = replace(left, orphaned=[each for each in left.orphaned if each not in left.unrecorded])
             self._tasks.spawn(self._end(turn, left, outcome))
 
     def _may_be_retried(self, turn: Turn, left: PartialDelivery) -> bool:
@@ -211,6 +218,7 @@ class Recovery:
                 if message_id is not None:
                     # Nobody may take it for a rest of theirs from now on.
                     await self._replies.records.of(Attempt(turn.id, turn.attempt)).posted(sent.part, message_id)
+                    await self._replies.records.complete(turn.id)
             if message_id is None:
                 lost[sent.part] = sent.nonce
             elif lost:
@@ -242,18 +250,15 @@ class Recovery:
 
         The database may have been away from their posts to the end of the process.
         """
-        behind_it: list[int] = []
-        certain = 0
+        further: list[int] = []
         for message in await self._own_messages(turn, behind=behind):
             if message.id in stale:
                 continue
-            if not await self._is_unrecorded(message, turn, 1):
+            # What everybody sees of a command stands in the channel too, and is on no record.
+            if not _shows_reply(message, turn) or not await self._is_unrecorded(message, turn, 1):
                 break
-            behind_it.append(message.id)
-            if _shows_reply(message, turn):
-                certain = len(behind_it)
-        # What stands behind the last one that is certain may be a notice that everybody sees.
-        return behind_it[:certain]
+            further.append(message.id)
+        return further
 
     async def _find(self, turn: Turn, part: int, stale: Collection[int], *, behind: int) -> int | None:
         """The message of a part that the earlier process does not know to have posted."""
@@ -264,12 +269,15 @@ class Recovery:
 
     async def _is_unrecorded(self, message: discord.Message, turn: Turn, part: int) -> bool:
         """Whether a message of the bot may be this part of a turn's reply, and is of no other reply."""
-        if not self._may_show(message, turn, part) or await self._replies.records.is_missing(message.id):
+        if not self._may_show(message, turn, part) or await self._is_on_record(message):
             return False
-        if await self._store.turns.of_message(message.id) is not None:
+        if await self._replies.records.is_missing(message.id) or await self._is_on_record(message):
             return False
         # As the rest of another reply.
         return not self._replies.deletions.is_own(message.id)
+
+    async def _is_on_record(self, message: discord.Message) -> bool:
+        return await self._store.turns.of_message(message.id) is not None
 
     async def _own_messages(self, turn: Turn, *, behind: int) -> Sequence[discord.Message]:
         """The bot's messages in the place of a turn after another message there, as far as it may read them."""
@@ -289,19 +297,24 @@ class Recovery:
             by_asker = made_by.user.id == turn.user_id and made_by.id < message_of(turn)
             return by_asker and message.flags.silent == (part > 0)
         replies_to = None if message.reference is None else message.reference.message_id
-        if turn.asked_in is not None or (part > 0 and replies_to is None):
+        if turn.asked_in is not None or part > 0:
             return message.type is discord.MessageType.default and message.flags.silent == (part > 0)
         if replies_to != anchor_of(turn):
             return False
         # One message may have several questions about it, and be one itself.
         question = asked(turn.prompt) if turn.target_id is not None else None
-        return part > 0 or small_print.may_answer(message.content, stored_name(turn.author_name), question)
+        return small_print.may_answer(message.content, stored_name(turn.author_name), question)
 
 
 def _shows_reply(message: discord.Message, turn: Turn) -> bool:
-    """Whether a message is certain to show a reply: one has buttons at its end, and this one's text may be known."""
+    """Whether a message is certain to show a reply: by its length, by the buttons of one, or by this turn's text.
+
+    Nothing else that the bot says has any of these.
+    """
+    if len(message.content) >= _LONG or buttons.are_under(message):
+        return True
     beginning = " ".join(message.content.split()[:_WORDS])
-    return buttons.are_under(message) or (beginning != "" and beginning in " ".join(turn.reply.split()))
+    return beginning != "" and f" {beginning} " in f" {' '.join(turn.reply.split())} "
 
 
 def _log_retry(turn: Turn, error: Exception, _delay: float) -> None:

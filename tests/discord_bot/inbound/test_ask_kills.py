@@ -102,7 +102,7 @@ async def before_the_end_was_seen(
     discord: DiscordStandin, model: ModelStandin, file: Path, only_for_me: bool
 ) -> Interaction:
     model.script.append(Reply("The whole answer."))
-    discord.faults.add(ServerError(503), method="PATCH", times=math.inf)
+    fault = discord.faults.add(ServerError(503), method="PATCH", times=math.inf)
     used = await ask(discord, only_for_me)
 
     async def states() -> list[str]:
@@ -111,6 +111,7 @@ async def before_the_end_was_seen(
             return [row["state"] for row in rows]
 
     await until(states, ["complete"], discord.patience)
+    await discord.wait_for(lambda: fault.hits)
     return used
 
 

@@ -64,9 +64,10 @@ async def in_mid_stream(discord: DiscordStandin, model: ModelStandin, file: Path
 
 async def after_the_unseen_end(discord: DiscordStandin, model: ModelStandin, file: Path) -> None:
     model.script.append(Reply(["The ", "whole ", "answer."], tokens_per_second=10))
-    discord.faults.add(ServerError(503), method="PATCH", times=math.inf)
+    fault = discord.faults.add(ServerError(503), method="PATCH", times=math.inf)
     await ask(discord, "tell me")
     await until(lambda: states(file, discord.general), [("The whole answer.", "complete")], discord.patience)
+    await discord.wait_for(lambda: fault.hits)
 
 
 LOST = [the_answer_to_the_post_was_lost, the_answer_to_the_second_post_was_lost]

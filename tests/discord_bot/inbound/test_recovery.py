@@ -30,6 +30,7 @@ from tests.waiting import until
 
 pytestmark = [pytest.mark.virtual_time, pytest.mark.both_engines, one_and_three_shards]
 
+SILENT = MessageFlag.SUPPRESS_NOTIFICATIONS | MessageFlag.SUPPRESS_EMBEDS
 STOP = {"type": 2, "style": 2, "label": "Stop", "custom_id": "reply:stop"}
 
 
@@ -59,8 +60,7 @@ async def test_messages_on_no_record_go_with_the_text_that_they_show(
         if known == "by its button":
             await store.turns.replace(left.attempt, "one two")
             left.messages[-1].components = [{"type": 1, "components": [STOP]}]
-    silent = MessageFlag.SUPPRESS_NOTIFICATIONS | MessageFlag.SUPPRESS_EMBEDS
-    notice = discord.world.post(discord.general, discord.bot, "Bo gave me another persona.", flags=silent)
+    notice = discord.world.post(discord.general, discord.bot, "Bo gave me another persona.", flags=SILENT)
     model.default = Reply("The whole answer.")
     async with start() as world:
         await world.until(lambda: world.store.turns.undelivered("discord"), [])
@@ -71,6 +71,34 @@ async def test_messages_on_no_record_go_with_the_text_that_they_show(
     assert [each.id for each in kept] == on_record
     expected = "".join(parts) if known == "ended" else "The whole answer."
     assert " ".join(each.content for each in kept).split() == expected.split()
+
+
+async def test_message_on_no_record_stays_where_its_text_is_nowhere_else(
+    discord: DiscordStandin, start: Start, file: Database
+) -> None:
+    left = await leave(discord, file, "one " * 400, "two " * 400, "three " * 100)
+    async with open_store(file, exclusive=True) as store:
+        await store.deliveries.removed(left.messages[-1].id)
+        await store.turns.replace(left.attempt, "one " * 400 + "two " * 400)
+        await store.guild_rules.pause(discord.guild.id)
+    async with start() as world:
+        await world.until(lambda: world.store.turns.undelivered("discord"), [])
+    assert discord.bot_messages(discord.general) == left.messages
+    assert left.messages[1].content.endswith(COULD_NOT)
+
+
+async def test_notice_in_the_middle_of_a_broken_off_reply_stays(
+    discord: DiscordStandin, model: ModelStandin, start: Start, file: Database
+) -> None:
+    left = await leave(discord, file, "one " * 400)
+    notice = discord.world.post(discord.general, discord.bot, "Bo gave me another persona.", flags=SILENT)
+    components = [{"type": 1, "components": [STOP]}]
+    discord.world.post(discord.general, discord.bot, "two", flags=SILENT, components=components)
+    model.default = Reply("The whole answer.")
+    async with start() as world:
+        await discord.wait_for(lambda: left.messages[0].content == "The whole answer.")
+        await world.idle()
+    assert not notice.deleted
 
 
 @pytest.mark.standin(rtt=1.0)
