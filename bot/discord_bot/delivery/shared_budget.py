@@ -151,17 +151,17 @@ class SharedBudget(Budget):
                 last_in, processes = await self._limits.draw(number, PER_SECOND, BURST)
         except Exception as error:
             now = loop.time()
-            if not isinstance(error, StoreError | TimeoutError):
-                # What waits for a slot would wait for ever.
-                log.exception("cannot share Discord's limit of requests because of a bug")
-            elif not self._away:
-                log.warning(
-                    "cannot share Discord's limit of requests with the other processes: 1 of %d parts of it is used"
-                    " here until the database answers: %s",
-                    self._processes,
-                    error or "no answer",
-                )
             if not self._away:
+                if isinstance(error, StoreError | TimeoutError):
+                    log.warning(
+                        "cannot share Discord's limit of requests with the other processes: 1 of %d parts of it is used"
+                        " here until the database answers: %s",
+                        self._processes,
+                        error or "no answer",
+                    )
+                else:
+                    # Whoever waits for a slot would wait for ever.
+                    log.exception("cannot share Discord's limit of requests with the other processes, because of a bug")
                 self._away = True
                 self._own_until = now + _PAUSE
             self._next_try = now + _TRY_AGAIN
