@@ -407,6 +407,9 @@ class Store(Protocol):
 class SharedLimits(Protocol):
     """What the processes of one bot share of the platform's limits. Every method may raise StoreError."""
 
+    unserved_since: float
+    """Since when nobody serves what this process has taken over, on the monotonic clock. Infinite: that is nothing."""
+
     async def draw(self, slots: int, per_second: int, burst: int) -> tuple[float, int]:
         """Take so many slots for requests: the seconds until the last of them, and how many processes serve now.
 

@@ -60,6 +60,8 @@ class SessionStarts:
         self._asking = asyncio.Lock()
         self._reserved: set[int] = set()
         """The shards whose turn it is, and that have not identified themselves yet."""
+        self._begun: set[int] = set()
+        """The shards that have identified themselves."""
         self._reset_after = 0.0
 
     @property
@@ -141,6 +143,8 @@ class SessionStarts:
             return _Turn(number, asked_at + wait, time.monotonic() + wait)
 
         since = time.monotonic()
+        if shard_id not in self._begun:
+            since = min(since, shared.unserved_since)
         while True:
             turn = await self._once_known(take)
             if turn.number:
@@ -191,6 +195,7 @@ class SessionStarts:
         if self._shared is not None:
             await self._wait_for_turn(self._shared, shard_id)
         bucket.identified(shard_id)
+        self._begun.add(shard_id)
         self._reserved.discard(shard_id)
         self._remaining -= 1
 

@@ -125,6 +125,7 @@ async def serving(
                 await engine.prepare_patiently()
                 await stack.enter_async_context(listener)
             claim = await claims.take()
+            limits.unserved_since = time.monotonic() - claim.unserved_for
             listener.changes = Changes()
             own = GatedEngine(engine, claim.gate, claim.requirement)
             store = Store(own, clock, figures, claim.shards, listener.changes, forgotten)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 import time
 from collections.abc import Sequence
@@ -72,6 +73,7 @@ class Turns:
     """
 
     def __init__(self, answers_after: float, taken: float = 0.0) -> None:
+        self.unserved_since = math.inf
         self.asked: list[tuple[float, int]] = []
         self._answers_after = [answers_after]
         self._free_at = time.monotonic() + taken
@@ -153,22 +155,28 @@ class Process(Turns):
 @pytest.mark.parametrize(
     ("processes", "order"),
     [
-        # When each begins, how long its answers take, and how long its connection does.
+        # When each begins, how long its answers take, and how long its connection does; for how long it was unserved.
         ([(0, 0.03, 0), (2, 0.03, 0), (4, 0, 0), (6, 0, 0), (8, 0, 0)], [0, 1, 2, 3, 4]),
         # The turn of the first is over before it is connected, and that of the second has come.
         ([(0, 0, 6), (2, 0, 0), (4, 0, 0), (6.5, 0, 0), (8, 0, 0)], [1, 2, 0, 3, 4]),
+        # The third has taken over what nobody has served for longer than the second has waited.
+        ([(0, 0, 0), (2, 0, 0), (4, 0, 0, 6.0)], [0, 2, 1]),
     ],
 )
 async def test_whoever_has_waited_for_longer_starts_a_session_before_those_who_came_later(
-    discord: DiscordStandin, processes: Sequence[tuple[float, float, float]], order: list[int]
+    discord: DiscordStandin, processes: Sequence[tuple[float, ...]], order: list[int]
 ) -> None:
     queue, begun = Queue(), list[int]()
 
-    async def start(number: int, begins: float, answers_after: float, connects_in: float) -> None:
+    async def start(
+        number: int, begins: float, answers_after: float, connects_in: float, unserved: float = -math.inf
+    ) -> None:
         await asyncio.sleep(begins)
         http = HTTPClient(asyncio.get_running_loop())
         await http.static_login(discord.token)
-        starts = SessionStarts(http, Process(queue, answers_after))
+        process = Process(queue, answers_after)
+        process.unserved_since = time.monotonic() - unserved
+        starts = SessionStarts(http, process)
         await starts.ask()
         async with starts.turn(0):
             await asyncio.sleep(connects_in)

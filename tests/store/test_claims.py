@@ -134,6 +134,7 @@ async def test_killed_process_is_waited_for_and_then_replaced(url: str) -> None:
         async with asyncio.timeout(PATIENCE):
             claim = await waiting
         assert time.monotonic() - at >= QUICK.own_for - QUICK.look_every
+        assert QUICK.own_for <= claim.unserved_for <= time.monotonic() - at + QUICK.look_every
         await until(lambda: claim.gate.is_open)
 
 
@@ -162,7 +163,9 @@ async def test_released_shards_are_taken_without_waiting(
 
         async def disconnect_late() -> None:
             async with asyncio.timeout(PATIENCE):
-                assert (await waiting).gate.is_open
+                taken = await waiting
+            assert taken.gate.is_open
+            assert taken.unserved_for == 0.0
             await disconnect()
 
         with monkeypatch.context() as patched:

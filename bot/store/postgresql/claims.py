@@ -103,6 +103,8 @@ class Claim:
     gate: Gate
     requirement: Statement
     """For the end of a transaction: it undoes what is written when another process has one of the shards."""
+    unserved_for: float
+    """Seconds for which a shard was seen free before it was claimed."""
 
 
 class _Lost(Exception):
@@ -128,6 +130,7 @@ class Claims:
         self._holder = ""
         self._free_since: dict[int, float] = {}
         """Since when a shard has been seen free that was not released, by the epoch of its claim."""
+        self._unserved_for = 0.0
         self._holding: asyncio.Task[None] | None = None
         self._cut_off = False
         """Whether this process was told to end while it took shards, which it may have."""
@@ -168,7 +171,7 @@ class Claims:
                 await asyncio.sleep(self._timing.look_every)
         required: Statement = (_REQUIRED, {"holder": self._holder, "number": len(ids)})
         gate = Gate(self._timing.open_for, self._clock)
-        claim = self._claim = Claim(Shards(ids, self._wanted.count), gate, required)
+        claim = self._claim = Claim(Shards(ids, self._wanted.count), gate, required, self._unserved_for)
         claim.gate.confirm(asked_at)
         self._holding = asyncio.create_task(self._hold(claim))
         log.info("serving %s", claim.shards)
@@ -247,11 +250,15 @@ class Claims:
             # The locks of a process that ends go one after the other. Who takes some of its shards takes no more later.
             locked |= {shard for (shard,) in await _rows(connection, _TOGETHER, count, list(locked))}
             # What is its own was taken just before, by an attempt whose answer was lost.
-            waited_for = self._waited_for(await _rows(connection, _UNRELEASED, self._holder), locked)
+            unreleased = await _rows(connection, _UNRELEASED, self._holder)
+            waited_for = self._waited_for(unreleased, locked)
             free = [shard for shard in range(count) if shard not in locked and (count, shard) not in waited_for]
             # Those of another number of shards are waited for too: each of them may share guilds with any of these.
             ids = self._wanted.chosen(free) if all(of == count for of, _ in waited_for) else ()
             if ids:
+                now = self._clock()
+                taken = (self._free_since[epoch] for of, shard, epoch in unreleased if of == count and shard in ids)
+                self._unserved_for = now - min(taken, default=now)
                 await self._lock(connection, ids)
                 await _rows(connection, "DELETE FROM shards WHERE count <> $1", count)
                 await _rows(connection, _TAKE, count, self._holder, list(ids))

@@ -5,6 +5,8 @@ All times are those of the database's clock.
 
 from __future__ import annotations
 
+import math
+
 from bot.store.engine import Engine
 
 IDENTIFY_EVERY_MS = 5500
@@ -76,6 +78,7 @@ class SharedRequests:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self.unserved_since = math.inf
 
     async def draw(self, slots: int, per_second: int, burst: int) -> tuple[float, int]:
         [row] = await self._engine.write(_DRAW, slots=slots, burst=burst, gap=1_000_000 // per_second + 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -121,6 +122,7 @@ class Row:
     """What processes share, without a database between: slots, and whether and how fast it answers."""
 
     def __init__(self) -> None:
+        self.unserved_since = math.inf
         self.is_away = False
         self.error: Exception = StoreError("It is away.")
         self.answer_after = 0.0
@@ -310,6 +312,8 @@ async def test_request_of_low_priority_takes_the_slot_that_is_drawn_for_it(laten
     drawn = []
 
     class Limits:
+        unserved_since = math.inf
+
         async def draw(self, slots: int, _per_second: int, _burst: int) -> tuple[float, int]:
             await asyncio.sleep(latency)
             drawn.append(slots)
