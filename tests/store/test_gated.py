@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import psycopg
@@ -90,6 +91,8 @@ async def test_shards_are_not_released_before_all_is_written(
     async with Claims(postgresql_url, WantedShards()) as other:
         async with serving(DatabaseServer(postgresql_url), WantedShards(), Figures()) as terms:
             term = await terms.next()
+            assert term.limits is not None
+            assert term.limits.unserved_since <= time.monotonic()
             taking = asyncio.create_task(other.take())
             await outside.execute("BEGIN")
             await outside.execute("LOCK TABLE stored_turns IN EXCLUSIVE MODE")
