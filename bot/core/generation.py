@@ -159,8 +159,10 @@ class ReplyGenerator:
             return None
         turn = self._store.turns.as_begun(running.prompt, running.attempt)
         try:
-            found = await reading
-            turn = turn or await self._store.turns.of_attempt(running.attempt)
+            if turn is None:
+                turn, found = await asyncio.gather(self._store.turns.of_attempt(running.attempt), reading)
+            else:
+                found = await reading
         except StoreError:
             return None
         window = found.stored.window
